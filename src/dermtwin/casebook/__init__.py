@@ -1,0 +1,1 @@
+"""The record of cases: schema, image store, change log, erasure."""

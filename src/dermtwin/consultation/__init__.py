@@ -1,0 +1,1 @@
+"""The one question: a picture in, its nearest cases out."""

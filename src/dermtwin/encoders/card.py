@@ -1,0 +1,111 @@
+"""The card: everything needed to use an encoder, in JSON inside its file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from dermtwin.encoders.pixels import InputSpec
+from dermtwin.errors import EncoderError, SettingsError
+
+FORMAT = 1
+INTENDED_USE = (
+    "Finding similar diagnosed cases for research and teaching. Not a diagnostic device; "
+    "it never states a diagnosis."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One output of the graph.
+
+    Attributes:
+        shape: of one image's code, for example (5,) or (25, 25).
+        metric: how two of them are compared.
+    """
+
+    shape: tuple[int, ...]
+    metric: str = "euclidean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What an encoder says of itself.
+
+    Attributes:
+        name: what people call it.
+        made_by: program and version.
+        made_at: ISO 8601, UTC.
+        input: size, resize rule, normalisation.
+        preparation: name and parameters of the preparation its pictures go through; None: none.
+        outputs: by name: `code`, `map`, `bits`, `regions`, those that it has.
+        training: settings in full, seed, and the data's fingerprint and size.
+        quality: measured figures with their intervals and on what; empty: not measured.
+        distances: for each output, percentiles ("1" … "99") of the distance from a training image
+            to its nearest neighbour of another lesion.
+        licence: of the weights, and what the data's licence adds.
+        intended_use: a sentence.
+    """
+
+    name: str
+    made_by: str
+    made_at: str
+    input: InputSpec
+    outputs: Mapping[str, OutputSpec]
+    preparation: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    licence: str
+    intended_use: str = INTENDED_USE
+
+    def to_json(self) -> str:
+        """The card as JSON text, keys sorted, so that equal cards are equal bytes."""
+        return json.dumps({"format": FORMAT} | asdict(self), sort_keys=True, allow_nan=False)
+
+
+def card_from_json(text: str, *, where: str) -> Card:
+    """Read a card.
+
+    Args:
+        text: what `Card.to_json` wrote.
+        where: the encoder file, for errors.
+
+    Raises:
+        EncoderError: not a card, another format, or fields missing, unknown or out of bounds.
+    """
+    try:
+        values = json.loads(text)
+        written_as = values.pop("format")
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise EncoderError(f"{where} has a card that is not one of dermtwin's.") from error
+    if written_as != FORMAT:
+        raise EncoderError(
+            f"{where} has a card of format {written_as}, this dermtwin reads format {FORMAT}; "
+            "use the dermtwin that made it, or a newer one."
+        )
+    _check_names(values, where=where)
+    try:
+        return Card(**values | {"input": _input(values), "outputs": _outputs(values)})
+    except (TypeError, ValueError, KeyError, AttributeError, SettingsError) as error:
+        raise EncoderError(f"{where} has a card with a wrong value: {error}") from error
+
+
+def _check_names(values: Mapping[str, Any], *, where: str) -> None:
+    known = {each.name for each in fields(Card)}
+    if unknown := sorted(values.keys() - known):
+        raise EncoderError(f"{where} has a card with unknown fields: {', '.join(unknown)}.")
+    if missing := sorted(known - values.keys()):
+        raise EncoderError(f"{where} has a card without: {', '.join(missing)}.")
+
+
+def _input(values: Mapping[str, Any]) -> InputSpec:
+    given = dict(values["input"])
+    return InputSpec(**given | {"mean": tuple(given["mean"]), "std": tuple(given["std"])})
+
+
+def _outputs(values: Mapping[str, Any]) -> dict[str, OutputSpec]:
+    return {
+        name: OutputSpec(tuple(int(n) for n in given["shape"]), str(given["metric"]))
+        for name, given in values["outputs"].items()
+    }

@@ -1,0 +1,1 @@
+"""Measures, protocols, intervals and the report; it reads hits and nothing else."""

@@ -1,0 +1,1 @@
+"""Codes and fields in memory; exact search under any filter."""

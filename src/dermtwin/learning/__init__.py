@@ -1,0 +1,1 @@
+"""Networks, losses, pairs, training and export: the only room that imports torch."""

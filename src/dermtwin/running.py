@@ -1,0 +1,59 @@
+"""Long work: how it is spread over threads, and how it is watched."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Track(Protocol):
+    """Something that looks on while items go by, such as a progress bar."""
+
+    def __call__(self, items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:
+        """Yield the items unchanged; `label` names the work, `total` counts it where known."""
+        ...
+
+
+def untracked(items: Iterable[T], *, label: str, total: int | None = None) -> Iterator[T]:
+    """Look on in silence: the `Track` of callers that show nothing."""
+    del label, total
+    yield from items
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None
+) -> Iterator[R]:
+    """Apply a function on threads and yield the results in the items' order.
+
+    Only a few items are taken ahead of the consumer, so memory stays constant however many there
+    are. An exception of the function is raised at its item's turn.
+
+    Args:
+        function: called once an item; Pillow and ONNX Runtime let other threads run meanwhile.
+        items: taken from the caller's thread.
+        workers: threads; None: one a core.
+    """
+    workers = workers or usable_cores()
+    pending: deque[Future[R]] = deque()
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            pending.extend(pool.submit(function, item) for item in islice(remaining, 4 * workers))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
+                yield result
+        finally:
+            for future in pending:
+                future.cancel()
