@@ -34,8 +34,9 @@ MAX_PIXELS = 80_000_000
 # Pillow warns a little above our limit; its own documentation makes the warning an error this way.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-# MPO is Pillow's name for a JPEG that carries further pictures (depth, preview), as phones do.
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+# Pillow's name for a JPEG that carries further pictures (depth, preview), as phones write it.
+_MULTI_PICTURE_JPEG = "MPO"
 _READABLE = "JPEG, PNG, TIFF, BMP or WebP"
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -125,11 +126,11 @@ def _open(data: bytes, *, name: str) -> Image.Image:
         raise _too_large(name) from error
     except Exception as error:  # a foreign file makes Pillow's parsers raise almost anything
         raise ImageError(
-            f"{name} is not a picture dermtwin reads; export it as {_READABLE}."
+            f"{name} is not a picture dermtwin reads, or is cut short; export it as {_READABLE}."
         ) from error
     if picture.width * picture.height > MAX_PIXELS:
         raise _too_large(name, size=f" of {picture.width}x{picture.height} pixels")
-    if pages > 1 and picture.format != "MPO":
+    if pages > 1 and picture.format != _MULTI_PICTURE_JPEG:
         raise ImageError(f"{name} holds {pages} pictures; export the one you mean by itself.")
     return picture
 
@@ -140,7 +141,7 @@ def _too_large(name: str, *, size: str = "") -> ImageError:
 
 
 def _format_of(picture: Image.Image) -> str:
-    return "JPEG" if picture.format == "MPO" else str(picture.format)
+    return "JPEG" if picture.format == _MULTI_PICTURE_JPEG else str(picture.format)
 
 
 def _as_rgb(picture: Image.Image, *, name: str) -> Rgb:

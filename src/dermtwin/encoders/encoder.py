@@ -1,6 +1,7 @@
 """An encoder file, opened: pictures in, codes out, by ONNX Runtime alone."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +31,9 @@ class Codes:
     by_output: Mapping[str, NDArray[np.float32]]
 
     def vectors(self, output: str = "code") -> NDArray[np.float32]:
-        """One output as rows to compare: float32 [N, D].
-
-        Raises:
-            EncoderError: the encoder has no such output.
-        """
-        if output not in self.by_output:
-            known = ", ".join(sorted(self.by_output))
-            raise EncoderError(f"the encoder has no output {output!r}; it has {known}.")
+        """One output as rows to compare: float32 [N, D]; see `Encoder.check_output`."""
         values = self.by_output[output]
-        return values.reshape(len(values), -1)
+        return values.reshape(len(values), math.prod(values.shape[1:]))
 
     def bits(self) -> list[str] | None:
         """Each picture's bit code in hexadecimal (a bit is set where the number is above 0)."""
@@ -90,6 +84,12 @@ class Encoder:
     def label(self) -> str:
         """Name and the beginning of the id, for people."""
         return f"{self.card.name} ({self.id[:12]})"
+
+    def check_output(self, output: str) -> None:
+        """Raise EncoderError unless the encoder has this output."""
+        if output not in self._outputs:
+            known = ", ".join(self._outputs)
+            raise EncoderError(f"{self._name} has no output {output!r}; it has {known}.")
 
     def encode(self, data: bytes, *, name: str) -> Codes:
         """Encode one picture from its file's bytes: the way that every picture takes.

@@ -6,6 +6,7 @@ may resize or scale a picture on its way to a code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Literal, get_args
 
 import numpy as np
@@ -61,17 +62,25 @@ def view_of(data: bytes, spec: InputSpec, *, name: str) -> Rgb:
 
 def resized(image: Rgb, spec: InputSpec) -> Rgb:
     """Bring a decoded picture to the network's view: uint8 [size, size, 3]."""
-    height, width = image.shape[:2]
-    box: tuple[float, float, float, float] = (0, 0, width, height)
+    picture = Image.fromarray(image)
+    box: tuple[float, float, float, float] = (0, 0, picture.width, picture.height)
     if spec.resize == "centre-square":
-        # Halves of pixels are fine here, and keep a mirrored picture's view the mirrored view.
-        side = min(height, width)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    picture = Image.fromarray(image).resize(
-        (spec.size, spec.size), resample=Image.Resampling.BILINEAR, box=box
-    )
-    return np.asarray(picture)
+        picture, box = _centre_square(picture)
+    scaled = picture.resize((spec.size, spec.size), resample=Image.Resampling.BILINEAR, box=box)
+    return np.asarray(scaled)
+
+
+def _centre_square(picture: Image.Image) -> tuple[Image.Image, tuple[float, float, float, float]]:
+    """The centred square as a cut-out and the box within it.
+
+    Cut first: the filter would else reach past the box, and a frame and its centre crop would
+    differ. The box may begin at half a pixel, so that a mirrored picture has the mirrored view.
+    """
+    side = min(picture.size)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    outer = (floor(left), floor(top), ceil(left + side), ceil(top + side))
+    inner = (left - outer[0], top - outer[1])
+    return picture.crop(outer), (*inner, inner[0] + side, inner[1] + side)
 
 
 def normalised(views: Sequence[Rgb] | Rgb, spec: InputSpec) -> NDArray[np.float32]:

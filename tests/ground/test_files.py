@@ -1,0 +1,70 @@
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from dermtwin.errors import DermtwinError
+from dermtwin.files import replacing, write_bytes, write_text
+
+
+def test_written_whole_with_missing_folders_made(tmp_path) -> None:
+    path = tmp_path / "a" / "b" / "x.txt"
+    write_text(path, "größer")
+    assert path.read_bytes() == "größer".encode()
+    assert [each.name for each in path.parent.iterdir()] == ["x.txt"]
+
+
+def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
+    path = tmp_path / "x.txt"
+    write_bytes(path, b"old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 (our own, from the line above)
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_umask_is_kept(tmp_path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "x", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+def test_a_folder_in_the_way_is_a_sentence(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DermtwinError, match="cannot be written"):
+        write_bytes(tmp_path / "file" / "x", b"")
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from dermtwin.errors import DermtwinError
+from dermtwin.files import write_bytes
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_bytes(Path(sys.argv[1]), b"x" * 5000)
+except DermtwinError as error:
+    print(error)
+"""
+
+
+def test_no_room_leaves_nothing_half_written(tmp_path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be written: file too large; what was there is unchanged" in done.stdout
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
