@@ -1,5 +1,34 @@
 """Folders of images with their tables: read, checked, split, drawn."""
 
+from dermtwin.datasets.drawn.artefacts import Artefact
+from dermtwin.datasets.drawn.drawing import draw_dataset, draw_lesion
+from dermtwin.datasets.drawn.kinds import Kind
+from dermtwin.datasets.drawn.photograph import Photograph
+from dermtwin.datasets.duplicates import near_duplicates, near_duplicates_between
+from dermtwin.datasets.fingerprint import fingerprint
+from dermtwin.datasets.reading import read_dataset
+from dermtwin.datasets.splitting import Split, connect, count_lesions, split_dataset
 from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_faults
+from dermtwin.datasets.writing import write_table
 
-__all__ = ["Dataset", "Fault", "FaultKind", "Row", "describe_faults"]
+__all__ = [
+    "Artefact",
+    "Dataset",
+    "Fault",
+    "FaultKind",
+    "Kind",
+    "Photograph",
+    "Row",
+    "Split",
+    "connect",
+    "count_lesions",
+    "describe_faults",
+    "draw_dataset",
+    "draw_lesion",
+    "fingerprint",
+    "near_duplicates",
+    "near_duplicates_between",
+    "read_dataset",
+    "split_dataset",
+    "write_table",
+]

@@ -18,6 +18,7 @@ class FaultKind(StrEnum):
     DUPLICATE = "rows whose isic_id stands in an earlier row"
     BROKEN = "rows that cannot be read"
     PATIENTS = "rows whose lesion belongs to another patient in an earlier row"
+    CONTRADICTS = "rows that contradict what is known already"
 
 
 @dataclass(frozen=True, slots=True)

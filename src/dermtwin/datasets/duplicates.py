@@ -1,0 +1,180 @@
+"""Near-duplicates: one photograph that stands in a dataset twice, as it is or changed a little.
+
+Found in three steps. Equal bytes are duplicates. Otherwise pairs whose perceptual hashes (Zauner
+2010, from `imagehash`) are near are candidates, mirrored and turned copies included. A candidate is
+confirmed on pixels: both pictures are reduced to their fine detail (grey 64x64, the blurred picture
+taken away, divided by its local contrast) and correlated, best over shifts of a few pixels. Two
+photographs of one lesion agree in their coarse shape, copies of one photograph also in their grain.
+docs/datasets.md shows how the thresholds were chosen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from dermtwin.errors import MissingExtraError
+from dermtwin.images import decode, digest, read_file
+from dermtwin.running import Track, in_order, untracked
+
+HASH_DISTANCE = 10
+"""Bits of 64 in which the hashes of two candidates differ at most."""
+
+CORRELATION = 0.6
+"""Correlation of fine detail from which on a candidate is a near-duplicate."""
+
+_SIDE = 64
+_BLUR = 3.0
+# Grey levels: below it, contrast is noise and must not be blown up.
+_FLOOR = 2.0
+_SHIFT = 3
+_BLOCK = 512
+_TURNS = 8
+
+_Pairs = NDArray[np.int64]
+"""Candidates: int64 [n, 3] as first, second, turn of the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prints:
+    """What is compared, a row a picture.
+
+    Attributes:
+        digests: SHA-256 of the bytes [n].
+        hashes: of the picture and its seven turned and mirrored copies, uint64 [n, 8].
+        details: fine detail, float16 [n, 64, 64].
+    """
+
+    digests: NDArray[np.str_]
+    hashes: NDArray[np.uint64]
+    details: NDArray[np.float16]
+
+
+def near_duplicates(images: Sequence[Path], *, track: Track = untracked) -> list[tuple[int, int]]:
+    """Find the near-duplicates among image files, as pairs of places (i < j), sorted.
+
+    Raises:
+        ImageError: a file cannot be read or decoded.
+        MissingExtraError: the extra `evaluate` is not installed.
+    """
+    prints = _take_prints(images, track=track)
+    pairs = _find_pairs(prints, prints, track=track, within=True)
+    return sorted(pairs)
+
+
+def near_duplicates_between(
+    queries: Sequence[Path], gallery: Sequence[Path], *, track: Track = untracked
+) -> list[tuple[int, int]]:
+    """Find near-duplicates of queries in a gallery, as (place in queries, in gallery), sorted.
+
+    Raises:
+        ImageError: a file cannot be read or decoded.
+        MissingExtraError: the extra `evaluate` is not installed.
+    """
+    first, second = _take_prints(queries, track=track), _take_prints(gallery, track=track)
+    return sorted(_find_pairs(first, second, track=track, within=False))
+
+
+def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
+    imagehash = _import_imagehash()
+
+    def take(path: Path) -> tuple[str, list[int], NDArray[np.float16]]:
+        data = read_file(path)
+        rgb = decode(data, name=str(path), at_least=_SIDE)
+        grey = Image.fromarray(rgb).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        return digest(data), _hash(grey, imagehash), _detail(grey)
+
+    taken = list(
+        track(in_order(take, images), label="looking for near-duplicates", total=len(images))
+    )
+    return _Prints(
+        np.array([each[0] for each in taken], dtype=np.str_),
+        np.array([each[1] for each in taken], dtype=np.uint64).reshape(-1, _TURNS),
+        np.array([each[2] for each in taken], dtype=np.float16).reshape(-1, _SIDE, _SIDE),
+    )
+
+
+def _import_imagehash() -> Any:  # noqa: ANN401
+    try:
+        import imagehash  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("Finding near-duplicates", extra="evaluate") from error
+    return imagehash
+
+
+def _hash(grey: Image.Image, imagehash: Any) -> list[int]:  # noqa: ANN401
+    # A smaller picture is turned, not the hash: a DCT hash cannot be.
+    small = np.asarray(grey.resize((32, 32), Image.Resampling.BOX))
+    turned = (Image.fromarray(_turn(small, turn)) for turn in range(_TURNS))
+    return [int(str(imagehash.phash(each)), 16) for each in turned]
+
+
+def _turn(array: NDArray[Any], turn: int) -> NDArray[Any]:
+    """The turn-th of the eight ways to lay a square picture: quarter turns, then mirrored ones."""
+    return np.ascontiguousarray(np.rot90(array.T if turn >= 4 else array, turn % 4))
+
+
+def _detail(grey: Image.Image) -> NDArray[np.float16]:
+    """Fine detail, evened out over the picture, of mean 0 and length 1: [64, 64]."""
+    fine = np.asarray(grey, dtype=np.float32) - _blur(grey)
+    # Eight bits are what Pillow blurs; four times the contrast fits in them and rounds less.
+    contrast = _blur(Image.fromarray(np.minimum(np.abs(fine) * 4, 255).astype(np.uint8))) / 4
+    even = fine / (contrast + _FLOOR)
+    even -= even.mean()
+    length = max(float(np.sqrt((even * even).sum())), 1e-6)
+    detail: NDArray[np.float16] = (even / length).astype(np.float16)
+    return detail
+
+
+def _blur(grey: Image.Image) -> NDArray[np.float32]:
+    return np.asarray(grey.filter(ImageFilter.GaussianBlur(_BLUR)), dtype=np.float32)
+
+
+def _find_pairs(
+    first: _Prints, second: _Prints, *, track: Track, within: bool
+) -> set[tuple[int, int]]:
+    equal = _equal_bytes(first, second, within=within)
+    starts = range(0, len(first.digests), _BLOCK)
+    found = set(equal)
+    for start in track(starts, label="comparing", total=len(starts)):
+        for pairs in _candidates(first, second, start=start, within=within):
+            matches = pairs[_correlate(first, second, pairs) >= CORRELATION]
+            found.update((int(i), int(j)) for i, j, _ in matches)
+    return found
+
+
+def _equal_bytes(first: _Prints, second: _Prints, *, within: bool) -> Iterator[tuple[int, int]]:
+    places: dict[str, list[int]] = {}
+    for j, name in enumerate(second.digests.tolist()):
+        places.setdefault(name, []).append(j)
+    for i, name in enumerate(first.digests.tolist()):
+        yield from ((i, j) for j in places.get(name, ()) if not within or i < j)
+
+
+def _candidates(first: _Prints, second: _Prints, *, start: int, within: bool) -> Iterator[_Pairs]:
+    """Pairs of a block of `first` with all of `second` whose hashes are near, in small batches."""
+    own = first.hashes[start : start + _BLOCK, 0]
+    for turn in range(_TURNS):
+        distance = np.bitwise_count(own[:, None] ^ second.hashes[None, :, turn])
+        i, j = np.nonzero(distance <= HASH_DISTANCE)
+        i += start
+        if within:
+            i, j = i[i < j], j[i < j]
+        pairs = np.stack([i, j, np.full_like(i, turn)], axis=1)
+        yield from (pairs[at : at + _BLOCK] for at in range(0, len(pairs), _BLOCK))
+
+
+def _correlate(first: _Prints, second: _Prints, pairs: _Pairs) -> NDArray[np.float32]:
+    """Correlation of fine detail of each pair, the best over small shifts: float32 [n]."""
+    left, i = np.unique(pairs[:, 0], return_inverse=True)
+    seen = np.fft.rfft2(first.details[left].astype(np.float32))
+    turned = np.stack([_turn(second.details[place], turn) for _, place, turn in pairs.tolist()])
+    other = np.conj(np.fft.rfft2(turned.astype(np.float32)))
+    shifts = np.r_[-_SHIFT : _SHIFT + 1]
+    surface = np.fft.irfft2(seen[i] * other, s=(_SIDE, _SIDE))
+    best: NDArray[np.float32] = surface[:, shifts][:, :, shifts].max(axis=(1, 2))
+    return best

@@ -1,0 +1,207 @@
+"""The one door through which a dataset comes in, whatever its layout."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dermtwin.datasets.checking import check_values
+from dermtwin.datasets.folder import (
+    ImageFiles,
+    find_sisters,
+    find_table,
+    list_class_folders,
+    name_without_suffix,
+)
+from dermtwin.datasets.sheet import Record, Sheet, read_sheet
+from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_faults
+from dermtwin.datasets.translation import (
+    ID_COLUMNS,
+    BrokenRowError,
+    build_case,
+    find_translators,
+    is_one_hot,
+)
+from dermtwin.errors import DatasetError
+from dermtwin.running import Track, untracked
+from dermtwin.vocabulary import Case
+
+_EXAMPLES = 5
+
+
+def read_dataset(path: str | Path, *, track: Track = untracked) -> Dataset:
+    """Read a folder of images with its table, or the table file itself.
+
+    Known layouts: what the ISIC Archive writes (download or unpacked snapshot), dermtwin's own
+    tables, HAM10000's original table, the ISIC challenges' one-hot tables, and the two folders
+    `benign/` and `malignant/`. See docs/datasets.md for what is mapped to what.
+
+    Rows that cannot be used are in the result's `faults`, what was noticed in its `warnings`.
+
+    Args:
+        path: the folder, or the table in it.
+        track: watches the rows go by.
+
+    Raises:
+        DatasetError: there is no such folder, no metadata, no row, or no row that can be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist; give a dataset's folder or its table.")
+    table = find_table(path) if path.is_dir() else path
+    dataset = _read_table(table, track=track) if table else _read_class_folders(path, track=track)
+    if not dataset.rows:
+        raise _nothing_usable(dataset)
+    return dataset
+
+
+def _nothing_usable(dataset: Dataset) -> DatasetError:
+    if dataset.faults:
+        told = describe_faults(dataset.faults)
+        return DatasetError(f"{dataset.table} has no row that can be used.\n{told}")
+    return DatasetError(f"{dataset.table} is empty: it has a header but no rows; add some.")
+
+
+def _read_class_folders(folder: Path, *, track: Track) -> Dataset:
+    found = list_class_folders(folder)
+    if not found:
+        raise DatasetError(
+            f"{folder} holds no metadata.csv and no folders benign/ and malignant/ with images; "
+            "a dataset needs one or the other."
+        )
+    rows, faults, seen = [], [], set()
+    for diagnosis, image in track(found, label="reading", total=len(found)):
+        isic_id = name_without_suffix(image.relative_to(folder).as_posix())
+        if isic_id in seen:
+            message = f"{image} has the same name as an earlier image but for its suffix."
+            faults.append(Fault(FaultKind.DUPLICATE, folder, 0, message))
+            continue
+        seen.add(isic_id)
+        rows.append(Row(Case(isic_id=isic_id, diagnosis_1=diagnosis), image, 0))
+    return Dataset(table=folder, columns=("diagnosis_1",), rows=tuple(rows), faults=tuple(faults))
+
+
+def _read_table(table: Path, *, track: Track) -> Dataset:
+    sheet = _with_sisters(read_sheet(table))
+    id_column = next((name for name in ID_COLUMNS if name in sheet.columns), None)
+    if id_column is None:
+        raise DatasetError(
+            f"{table}:1: no column isic_id or image; the header has: {', '.join(sheet.columns)}."
+        )
+    reader = _RowReader(sheet, id_column, ImageFiles(table.parent))
+    read = list(track(reader.read(), label="reading", total=len(sheet.records)))
+    faults = [*sheet.faults, *(each for each in read if isinstance(each, Fault))]
+    rows, patient_faults = _part_patients([e for e in read if isinstance(e, Row)], table=table)
+    unread = [] if sheet.faults else reader.images.without_row()
+    return Dataset(
+        table=table,
+        columns=sheet.columns,
+        rows=tuple(rows),
+        faults=tuple(sorted((*faults, *patient_faults), key=lambda fault: fault.line)),
+        warnings=(
+            *sheet.warnings,
+            *_describe_rowless(unread, folder=table.parent),
+            *check_values(rows, table=table),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RowReader:
+    """Turns records into rows or faults, one by one."""
+
+    sheet: Sheet
+    id_column: str
+    images: ImageFiles
+
+    def read(self) -> Iterator[Row | Fault]:
+        translators = find_translators(self.sheet.columns)
+        first_lines: dict[str, int] = {}
+        for record in self.sheet.records:
+            isic_id, written = self._name(record)
+            image = self.images.of_path(written) if written else self.images.of_case(isic_id)
+            if not isic_id:
+                yield self._fault(FaultKind.BROKEN, record, f"it has no {self.id_column}.")
+                continue
+            if isic_id in first_lines:
+                message = f"{isic_id} stands in line {first_lines[isic_id]} already."
+                yield self._fault(FaultKind.DUPLICATE, record, message)
+                continue
+            first_lines[isic_id] = record.line
+            if image is None:
+                where = f"at {written}" if written else "beside the table or in images/"
+                message = f"{isic_id} has no image file {where}."
+                yield self._fault(FaultKind.NO_FILE, record, message)
+                continue
+            try:
+                case = build_case(isic_id, record.values, translators=translators)
+            except BrokenRowError as error:
+                yield self._fault(FaultKind.BROKEN, record, f"{isic_id}: {error}")
+                continue
+            yield Row(case, image, record.line)
+
+    def _name(self, record: Record) -> tuple[str, str | None]:
+        """The case's name and, where the row gives one, its image's path."""
+        name = record.values.get(self.id_column, "").strip()
+        written = record.values.get("image")
+        if self.id_column == "isic_id":
+            return name, written
+        # Without `isic_id`, `image` is a name in the challenges' tables and a path elsewhere.
+        stem = name_without_suffix(name)
+        return stem, (name if stem != name else None)
+
+    def _fault(self, kind: FaultKind, record: Record, message: str) -> Fault:
+        return Fault(kind, self.sheet.path, record.line, message)
+
+
+def _with_sisters(sheet: Sheet) -> Sheet:
+    """Join what a challenge keeps of the same images in further files beside the table."""
+    if not is_one_hot(sheet.columns):
+        return sheet
+    for path in find_sisters(sheet.path):
+        sheet = _join(sheet, read_sheet(path))
+    return sheet
+
+
+def _join(sheet: Sheet, other: Sheet) -> Sheet:
+    key = next((name for name in ID_COLUMNS if name in {*sheet.columns} & {*other.columns}), None)
+    if key is None:
+        return sheet
+    new = tuple(name for name in other.columns if name not in sheet.columns)
+    more = {record.values.get(key): _only(record.values, new) for record in other.records}
+    records = tuple(
+        Record(record.line, {**record.values, **more.get(record.values.get(key), {})})
+        for record in sheet.records
+    )
+    return replace(sheet, columns=(*sheet.columns, *new), records=records)
+
+
+def _only(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: values[name] for name in names if name in values}
+
+
+def _part_patients(rows: list[Row], *, table: Path) -> tuple[list[Row], list[Fault]]:
+    """Keep the rows of a lesion that agree with its first patient; the others are faults."""
+    owners: dict[str, Row] = {}
+    kept, faults = [], []
+    for row in rows:
+        case = row.case
+        if case.lesion_id is None or case.patient_id is None:
+            kept.append(row)
+            continue
+        owner = owners.setdefault(case.lesion_id, row)
+        if owner.case.patient_id == case.patient_id:
+            kept.append(row)
+            continue
+        message = (
+            f"{case.isic_id}: lesion {case.lesion_id} belongs to patient {case.patient_id} here "
+            f"and to {owner.case.patient_id} in line {owner.line}."
+        )
+        faults.append(Fault(FaultKind.PATIENTS, table, row.line, message))
+    return kept, faults
+
+
+def _describe_rowless(names: list[str], *, folder: Path) -> Iterator[str]:
+    if names:
+        more = ", …" if len(names) > _EXAMPLES else ""
+        shown = ", ".join(names[:_EXAMPLES])
+        yield f"{folder}: {len(names)} image files have no row and are left out: {shown}{more}"

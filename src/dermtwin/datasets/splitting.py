@@ -1,0 +1,246 @@
+"""Leak-free, balanced splits.
+
+Rows that share a lesion, a patient or a photograph form a group, and a group stands on one side
+only. Each side gets groups in proportion to what it needs; then one photograph of every lesion is
+drawn, in random order, and further ones only when there are not lesions enough. What is left over
+of a group is left out, never given to the other side.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dermtwin.datasets.duplicates import near_duplicates
+from dermtwin.datasets.table import Dataset, Row
+from dermtwin.errors import DatasetError, SettingsError
+from dermtwin.running import Track, untracked
+
+_CLASSES = {False: "benign", True: "malignant"}
+_SIDES = ("train", "test")
+# The random orders tried after the first: only where there is hardly more than what is asked for.
+_FURTHER_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A dataset in two parts that share no lesion, patient or photograph.
+
+    Attributes:
+        train, test: the rows drawn, sorted by `isic_id`, each class as often as asked.
+        unclassified: rows left out because they are indeterminate or unknown.
+        unused: rows of the two classes that were not needed.
+        near_duplicates: pairs of rows found to be one photograph.
+    """
+
+    train: tuple[Row, ...]
+    test: tuple[Row, ...]
+    unclassified: int
+    unused: int
+    near_duplicates: int
+
+    @property
+    def train_lesions(self) -> int:
+        """Lesions in `train`; a row without `lesion_id` counts as one."""
+        return count_lesions(self.train)
+
+    @property
+    def test_lesions(self) -> int:
+        """Lesions in `test`; a row without `lesion_id` counts as one."""
+        return count_lesions(self.test)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows that must stay together, by class: for each its lesions, each its rows."""
+
+    lesions: dict[bool, list[list[Row]]]
+
+    def count(self, is_malignant: bool) -> int:
+        return sum(map(len, self.lesions[is_malignant]))
+
+
+_Needs = dict[str, int]
+_Sides = dict[str, list[_Group]]
+
+
+def count_lesions(rows: Iterable[Row]) -> int:
+    """Different lesions; a row without `lesion_id` counts as one."""
+    return len({row.case.lesion_id or (row.case.isic_id,) for row in rows})
+
+
+def split_dataset(
+    dataset: Dataset,
+    *,
+    train_per_class: int = 684,
+    test_per_class: int = 113,
+    seed: int = 0,
+    track: Track = untracked,
+) -> Split:
+    """Draw a balanced training and test set; the same rows and seed give the same split.
+
+    Args:
+        dataset: what to draw from, its rows in any order.
+        train_per_class: images of each class for training.
+        test_per_class: images of each class for testing.
+        seed: of the draw.
+        track: watches the search for near-duplicates.
+
+    Raises:
+        DatasetError: the table has faults, or there are too few images, or of one class only.
+        ImageError: an image cannot be decoded.
+        MissingExtraError: the extra `evaluate` is not installed.
+        SettingsError: a count is below 1.
+    """
+    needs = {"train": train_per_class, "test": test_per_class}
+    if min(needs.values()) < 1:
+        raise SettingsError(f"A split needs at least 1 image of a class on each side; got {needs}.")
+    dataset.refuse_faults()
+    rows = sorted(dataset.rows, key=lambda row: row.case.isic_id)
+    _refuse_too_few(rows, needs=needs, dataset=dataset)
+    pairs = near_duplicates([row.image for row in rows], track=track)
+    rng = np.random.default_rng(seed)
+    sides = _assign(_make_groups(rows, pairs), needs=needs, rng=rng)
+    if sides is None:
+        raise DatasetError(_describe_coarse(rows, needs=needs, dataset=dataset))
+    drawn = {side: _draw(sides[side], needs[side], rng=rng) for side in _SIDES}
+    known = sum(row.case.is_malignant is not None for row in rows)
+    return Split(
+        train=drawn["train"],
+        test=drawn["test"],
+        unclassified=len(rows) - known,
+        unused=known - 2 * sum(needs.values()),
+        near_duplicates=len(pairs),
+    )
+
+
+def _refuse_too_few(rows: Sequence[Row], *, needs: _Needs, dataset: Dataset) -> None:
+    counts = Counter(row.case.is_malignant for row in rows)
+    for is_malignant, name in _CLASSES.items():
+        if not counts[is_malignant]:
+            other = _CLASSES[not is_malignant]
+            raise DatasetError(
+                f"{dataset.table} holds no {name} image ({counts[not is_malignant]} {other}, "
+                f"{counts[None]} indeterminate or unknown); a split needs both classes."
+            )
+    if min(counts[False], counts[True]) < sum(needs.values()):
+        raise DatasetError(
+            f"{dataset.table} holds too few images: {_describe_stock(rows)}; "
+            f"{_describe_needs(needs)} Ask for fewer, or add images."
+        )
+
+
+def _describe_stock(rows: Sequence[Row]) -> str:
+    parts = []
+    for is_malignant, name in _CLASSES.items():
+        own = [row for row in rows if row.case.is_malignant is is_malignant]
+        parts.append(f"{len(own)} {name} of {count_lesions(own)} lesions")
+    return ", ".join(parts)
+
+
+def _describe_needs(needs: _Needs) -> str:
+    total = sum(needs.values())
+    return f"asked for are {needs['train']} + {needs['test']} = {total} of each class."
+
+
+def _describe_coarse(rows: Sequence[Row], *, needs: _Needs, dataset: Dataset) -> str:
+    return (
+        f"{dataset.table} cannot be parted as asked: {_describe_stock(rows)}, but so many belong "
+        "together (one lesion, patient or photograph) that no two sides hold enough; "
+        f"{_describe_needs(needs)} Ask for fewer."
+    )
+
+
+def _make_groups(rows: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[_Group]:
+    """Connected rows as groups, in the rows' order."""
+    pairs = list(pairs)
+    same_lesion = [*_links(rows, lambda row: row.case.lesion_id), *pairs]
+    lesion_of = connect(len(rows), same_lesion)
+    group_of = connect(len(rows), [*same_lesion, *_links(rows, lambda row: row.case.patient_id)])
+    groups: dict[int, dict[bool, dict[int, list[Row]]]] = {}
+    for place, row in enumerate(rows):
+        is_malignant = row.case.is_malignant
+        if is_malignant is not None:
+            group = groups.setdefault(group_of[place], {False: {}, True: {}})
+            group[is_malignant].setdefault(lesion_of[place], []).append(row)
+    return [
+        _Group({each: list(lesions.values()) for each, lesions in group.items()})
+        for group in groups.values()
+    ]
+
+
+def _links(rows: Sequence[Row], key: Callable[[Row], Hashable | None]) -> Iterable[tuple[int, int]]:
+    """Each row with the first that has the same key."""
+    first: dict[Hashable, int] = {}
+    for place, row in enumerate(rows):
+        value = key(row)
+        if value is not None:
+            yield first.setdefault(value, place), place
+
+
+def connect(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
+    """Connected components of `count` places: for each place the smallest one of its component."""
+    parents = list(range(count))
+
+    def root(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = parents[parents[place]]
+            place = parents[place]
+        return place
+
+    for first, second in links:
+        low, high = sorted((root(first), root(second)))
+        parents[high] = low
+    return [root(place) for place in range(count)]
+
+
+def _assign(groups: list[_Group], *, needs: _Needs, rng: np.random.Generator) -> _Sides | None:
+    """Give each group to a side so that both hold enough; None where no try succeeds.
+
+    The first order is purely random. If it leaves a side short, the largest groups go first: the
+    small ones then even out what those have unbalanced.
+    """
+    for attempt in range(1 + _FURTHER_TRIES):
+        order = [groups[place] for place in rng.permutation(len(groups))]
+        if attempt:
+            order.sort(key=lambda group: -max(group.count(False), group.count(True)))
+        sides = _deal(order, needs=needs)
+        if all(
+            sum(group.count(each) for group in sides[side]) >= needs[side]
+            for side in _SIDES
+            for each in _CLASSES
+        ):
+            return sides
+    return None
+
+
+def _deal(order: Iterable[_Group], *, needs: _Needs) -> _Sides:
+    """Give each group to the side that has least of what it brings, measured by its needs."""
+    sides: _Sides = {side: [] for side in _SIDES}
+    stock = {side: dict.fromkeys(_CLASSES, 0) for side in _SIDES}
+
+    def fullness(side: str, group: _Group) -> float:
+        brought = [each for each in _CLASSES if group.count(each)]
+        return min(stock[side][each] / needs[side] for each in brought)
+
+    for group in order:
+        side = min(_SIDES, key=lambda each: fullness(each, group))
+        sides[side].append(group)
+        for each in _CLASSES:
+            stock[side][each] += group.count(each)
+    return sides
+
+
+def _draw(groups: list[_Group], need: int, *, rng: np.random.Generator) -> tuple[Row, ...]:
+    """Draw `need` rows of each class: first one of every lesion, then second ones, and so on."""
+    drawn: list[Row] = []
+    for each in _CLASSES:
+        lesions = [lesion for group in groups for lesion in group.lesions[each]]
+        ranked = []
+        for lesion in lesions:
+            order = rng.permutation(len(lesion))
+            ranked += [(turn, rng.random(), lesion[place]) for turn, place in enumerate(order)]
+        ranked.sort(key=lambda entry: entry[:2])
+        drawn += [row for _, _, row in ranked[:need]]
+    return tuple(sorted(drawn, key=lambda row: row.case.isic_id))
