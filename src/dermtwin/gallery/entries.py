@@ -1,0 +1,60 @@
+"""What a gallery is handed: codes, and the fields of their cases, column by column."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.errors import SettingsError
+from dermtwin.vocabulary import FIELDS, Case
+
+Column = Sequence[str | int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """N cases with their codes.
+
+    Attributes:
+        keys: int64 [N], each case's number, unique; what removals refer to.
+        codes: float32 [N, D].
+        columns: for each of `FIELDS`, N values; None where unknown.
+    """
+
+    keys: NDArray[np.int64]
+    codes: NDArray[np.float32]
+    columns: Mapping[str, Column]
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 2 or self.codes.dtype != np.float32:
+            shape = list(self.codes.shape)
+            raise SettingsError(f"codes are {self.codes.dtype}{shape}; expected float32 [N, D].")
+        if not np.isfinite(self.codes).all():
+            raise SettingsError("a code holds a value that is not a finite number.")
+        if sorted(self.columns) != sorted(FIELDS):
+            raise SettingsError(f"expected the columns {', '.join(FIELDS)}.")
+        lengths = {len(self.keys), len(self.codes), *map(len, self.columns.values())}
+        if len(lengths) != 1:
+            raise SettingsError(f"keys, codes and columns differ in length: {sorted(lengths)}.")
+        if len(np.unique(self.keys)) != len(self.keys):
+            raise SettingsError("a key stands twice among the entries.")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @classmethod
+    def of_cases(
+        cls, cases: Sequence[Case], *, codes: NDArray[np.float32], keys: Sequence[int] | None = None
+    ) -> "Entries":
+        """Entries of cases in memory; without `keys` they are numbered from 0."""
+        return cls(
+            keys=np.asarray(range(len(cases)) if keys is None else keys, dtype=np.int64),
+            codes=codes,
+            columns={name: [getattr(case, name) for case in cases] for name in FIELDS},
+        )
+
+    @classmethod
+    def empty(cls, dimension: int) -> "Entries":
+        """No entries, of codes with `dimension` numbers."""
+        return cls.of_cases((), codes=np.empty((0, dimension), np.float32))
