@@ -1,0 +1,274 @@
+"""A casebook, opened: what it holds, and what changed in it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, func, select
+
+from dermtwin.casebook import records
+from dermtwin.casebook.database import Database, make_database, open_database, told
+from dermtwin.casebook.migrations import applied, migrate, pending
+from dermtwin.casebook.records import EncoderRecord, Record
+from dermtwin.casebook.schema import CASES, CODES, IMAGES, LESIONS, PATIENTS
+from dermtwin.casebook.store import DATABASE, ENCODERS, Store, encoder_path, image_path, making
+from dermtwin.casebook.store import IMAGES as IMAGE_FOLDER
+from dermtwin.errors import CasebookError
+from dermtwin.gallery import Entries, Exclusion
+from dermtwin.images import digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What changed after some moment, as of one later moment.
+
+    Attributes:
+        version: the number of the last change.
+        entries: cases that are new or altered.
+        removed: keys of cases that are gone.
+        is_whole: whether the entries are all cases, and whatever was known before is void.
+    """
+
+    version: int
+    entries: Entries
+    removed: tuple[int, ...]
+    is_whole: bool
+
+
+class Casebook:
+    """The record of cases in a folder; open one with `Casebook.open`, and close it.
+
+    Threads may share it. Every method raises CasebookError where the record or a file cannot be
+    read.
+    """
+
+    def __init__(self, store: Store, database: Database) -> None:
+        self.store = store
+        self.database = database
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an existing casebook; an older one is brought to the present shape.
+
+        Raises:
+            CasebookError: there is none, it is newer than this program, or it cannot be read.
+        """
+        store = Store(Path(path))
+        if not store.database.is_file():
+            raise _no_casebook(store.folder)
+        with told(store.database):
+            casebook = cls(store, open_database(store.database))
+            with casebook.reading() as connection:
+                steps = pending(connection, where=str(path))
+                if not applied(connection):
+                    raise _no_casebook(store.folder)
+            if steps:
+                casebook._migrate()
+        return casebook
+
+    @classmethod
+    def open_or_make(cls, path: str | Path) -> Self:
+        """Open a casebook; make an empty one where there is none.
+
+        Raises:
+            CasebookError: see `open`; or the folder holds other things, or cannot be written.
+        """
+        store = Store(Path(path))
+        with told(store.database):
+            store.folder.mkdir(parents=True, exist_ok=True)
+            _refuse_other_folders(store)
+            with making(store.folder):
+                store.make()
+                if not store.database.is_file() or not store.database.stat().st_size:
+                    make_database(store.database)
+                casebook = cls(store, open_database(store.database))
+                casebook._apply_steps()
+        return casebook
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The casebook's folder."""
+        return self.store.folder
+
+    def close(self) -> None:
+        """Close it; what was read stays valid."""
+        with suppress(OSError):
+            self.database.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One moment of the record, however many statements ask it."""
+        with told(self.store.database), self.database.reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that holds the only right to write."""
+        with told(self.store.database), self.database.writing.begin() as connection:
+            yield connection
+
+    def version(self) -> int:
+        """The number of the last change; 0 before the first."""
+        with self.reading() as connection:
+            return records.version(connection)
+
+    def encoder(self) -> EncoderRecord | None:
+        """The encoder whose codes are searched; None before the first `add`."""
+        with self.reading() as connection:
+            return records.current_encoder(connection)
+
+    def encoder_data(self) -> tuple[EncoderRecord, bytes]:
+        """The current encoder with its file, from the casebook's own copy.
+
+        Raises:
+            CasebookError: there is none yet, or its file is missing or was altered.
+        """
+        encoder = self.encoder()
+        if encoder is None:
+            raise CasebookError(
+                f"the casebook {self.path} holds no case and no encoder yet; run: "
+                f"dermtwin add DATASET --casebook {self.path} --encoder FILE"
+            )
+        return encoder, self._checked_file(encoder_path(encoder.id), encoder.id)
+
+    def records(self, isic_ids: Collection[str]) -> dict[str, Record]:
+        """The cases of these names, those that are there."""
+        with self.reading() as connection:
+            return records.records(connection, isic_ids)
+
+    def records_of_image(self, sha256: str) -> list[Record]:
+        """The cases of an image, by name; identical files may belong to several."""
+        with self.reading() as connection:
+            return records.records_of_image(connection, sha256)
+
+    def image(self, isic_id: str) -> bytes:
+        """The image file of a case.
+
+        Raises:
+            CasebookError: no such case, or its file is missing or was altered.
+        """
+        record = self.records([isic_id]).get(isic_id)
+        if record is None:
+            raise CasebookError(f"the casebook {self.path} holds no case {isic_id}.")
+        path = image_path(record.sha256, format=record.format)
+        return self._checked_file(path, record.sha256)
+
+    def kin(
+        self,
+        isic_ids: Collection[str],
+        *,
+        lesion_id: str | None = None,
+        patient_id: str | None = None,
+    ) -> Exclusion:
+        """What belongs to one person with a picture, as far as this casebook can tell.
+
+        Args:
+            isic_ids: cases here that show the same picture.
+            lesion_id: the picture's lesion, where known.
+            patient_id: its patient, where known.
+        """
+        with self.reading() as connection:
+            return records.kin(
+                connection, isic_ids=isic_ids, lesion_id=lesion_id, patient_id=patient_id
+            )
+
+    def changes(self, *, since: int, dimension: int) -> Changes:
+        """What changed after change `since`, by the current encoder; 0: everything.
+
+        Args:
+            since: the number of the last change already known.
+            dimension: how many numbers the encoder's codes have.
+        """
+        with self.reading() as connection:
+            version = records.version(connection)
+            encoder = records.current_encoder(connection)
+            # A smaller number than was seen before: another record lies here now.
+            is_whole = since == 0 or version < since
+            keys = None if is_whole else records.changed_keys(connection, since=since)
+            if encoder is None or keys == []:
+                return Changes(
+                    version=version,
+                    entries=Entries.empty(dimension),
+                    removed=(),
+                    is_whole=is_whole,
+                )
+            entries = records.entries(connection, encoder=encoder, dimension=dimension, keys=keys)
+        gone = set(keys or ()) - set(entries.keys.tolist())
+        return Changes(
+            version=version, entries=entries, removed=tuple(sorted(gone)), is_whole=is_whole
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many cases, lesions, patients, images and codes it holds, and the images' bytes."""
+        tables = {
+            "cases": CASES,
+            "lesions": LESIONS,
+            "patients": PATIENTS,
+            "images": IMAGES,
+            "codes": CODES,
+        }
+        with self.reading() as connection:
+            counts = {
+                name: connection.scalar(select(func.count()).select_from(table)) or 0
+                for name, table in tables.items()
+            }
+            total = connection.scalar(select(func.coalesce(func.sum(IMAGES.c.bytes), 0)))
+        return counts | {"image_bytes": total or 0}
+
+    def _checked_file(self, relative: str, sha256: str) -> bytes:
+        path = self.store.path(relative)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CasebookError(
+                f"{path}, a file of the casebook, cannot be read: {reason}; "
+                "dermtwin check tells what else is missing."
+            ) from error
+        if digest(data) != sha256:
+            raise CasebookError(
+                f"{path}, a file of the casebook, was altered; take it from a backup."
+            )
+        return data
+
+    def _migrate(self) -> None:
+        with making(self.path):
+            self._apply_steps()
+
+    def _apply_steps(self) -> None:
+        # Another process may have been faster; then nothing is left to apply.
+        list(migrate(self.database.writing, where=str(self.path)))
+
+
+def _refuse_other_folders(store: Store) -> None:
+    if store.database.exists():
+        return
+    others = sorted(
+        {each.name for each in store.folder.iterdir()} - {IMAGE_FOLDER, ENCODERS, DATABASE}
+    )
+    if others:
+        raise CasebookError(
+            f"{store.folder} is no casebook and is not empty (it holds {others[0]}); "
+            "name a new folder."
+        )
+
+
+def _no_casebook(folder: Path) -> CasebookError:
+    return CasebookError(
+        f"there is no casebook at {folder}; name another folder, or make one with: "
+        f"dermtwin add DATASET --casebook {folder} --encoder FILE"
+    )

@@ -1,0 +1,152 @@
+"""A casebook's files: images named by their content, encoders by their id.
+
+A file is written under a temporary name, forced to the disk and renamed, so that under its own name
+it is always whole. Whether a row names it is the journal's business.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from dermtwin.files import sync
+
+DATABASE = "casebook.sqlite"
+IMAGES = "images"
+ENCODERS = "encoders"
+
+_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
+_TEMPORARY = ".part"
+
+
+def image_path(sha256: str, *, format: str) -> str:  # noqa: A002 - the picture's format
+    """Where an image lies, relative to the casebook."""
+    return f"{IMAGES}/{sha256[:2]}/{sha256}.{_SUFFIXES[format]}"
+
+
+def encoder_path(encoder_id: str) -> str:
+    """Where an encoder's file lies, relative to the casebook."""
+    return f"{ENCODERS}/{encoder_id}.onnx"
+
+
+class Store:
+    """The files of one casebook; paths are relative to its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers = count()
+
+    @property
+    def database(self) -> Path:
+        """The record's file."""
+        return self.folder / DATABASE
+
+    def make(self) -> None:
+        """Make the folders that files go to."""
+        for name in (IMAGES, ENCODERS):
+            (self.folder / name).mkdir(exist_ok=True)
+        sync(self.folder)
+
+    def path(self, relative: str) -> Path:
+        """The whole path of a file."""
+        return self.folder / relative
+
+    def exists(self, relative: str) -> bool:
+        """Whether the file is there."""
+        return self.path(relative).is_file()
+
+    def write(self, relative: str, data: bytes, *, owner: str) -> None:
+        """Write a file, whole and on the disk when this returns, unless it is there already.
+
+        Threads may write at once, the same file too.
+
+        Args:
+            relative: where.
+            data: what.
+            owner: the writer under whose name the journal expects the file.
+        """
+        path = self.path(relative)
+        if path.is_file():
+            return
+        self._make_folder(path.parent)
+        temporary = path.with_name(f"{_prefix(path, owner)}{next(self._numbers)}{_TEMPORARY}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+    def remove(self, relative: str) -> None:
+        """Remove a file, if it is there, and see to it that it stays removed."""
+        path = self.path(relative)
+        if path.parent.is_dir():
+            path.unlink(missing_ok=True)
+            sync(path.parent)
+
+    def remove_temporaries(self, relative: str, *, owner: str) -> None:
+        """Remove what a writer began to write of a file and never finished."""
+        path = self.path(relative)
+        for temporary in path.parent.glob(f"{_prefix(path, owner)}*{_TEMPORARY}"):
+            temporary.unlink(missing_ok=True)
+
+    def files(self) -> Iterator[str]:
+        """All files of images and encoders, temporary ones too, in order."""
+        for name in (IMAGES, ENCODERS):
+            for path in sorted((self.folder / name).rglob("*")):
+                if not path.is_dir():
+                    yield path.relative_to(self.folder).as_posix()
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            sync(folder.parent)
+
+
+def _prefix(path: Path, owner: str) -> str:
+    return f".{path.name}.{owner}-"
+
+
+class WriterLock:
+    """Who writes: each writer holds the lock with others; who clears up holds it alone.
+
+    A lock of the operating system on a folder: it ends with its process, however that ends, and
+    leaves no file behind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = os.open(folder, os.O_RDONLY)
+
+    def take_alone(self) -> bool:
+        """Try to be the only writer, without waiting; tells whether that came true."""
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def share(self) -> None:
+        """Be one of the writers; waits while somebody clears up."""
+        fcntl.flock(self._handle, fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        """Be no writer any more."""
+        os.close(self._handle)
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Be the only one who makes or migrates this casebook; waits for others."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

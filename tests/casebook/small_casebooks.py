@@ -1,0 +1,200 @@
+"""Small datasets, a small encoder, and the oracle's view of a casebook."""
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dermtwin.casebook import Casebook
+from dermtwin.encoders import Card, Encoder, InputSpec, OutputSpec, write_encoder
+from dermtwin.vocabulary import FIELDS, Case
+
+SIZE = 16
+PROCESS = Path(__file__).with_name("casebook_process.py")
+
+
+def small_model(*, seed: int = 0, width: int = 5) -> bytes:
+    """A network whose code is a random product of the halved picture's pixels."""
+    onnx = pytest.importorskip("onnx", reason="building a graph needs the extra 'train'")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(seed).normal(size=(3 * 64, width)).astype(np.float32) / 10
+    graph = helper.make_graph(
+        [
+            helper.make_node(
+                "AveragePool", ["image"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]
+            ),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["code"]),
+        ],
+        "small",
+        [helper.make_tensor_value_info("image", kinds.FLOAT, ["N", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("code", kinds.FLOAT, ["N", width])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def make_encoder(path: Path, *, name: str = "small", seed: int = 0) -> Encoder:
+    card = Card(
+        name=name,
+        made_by="the tests",
+        made_at="2026-01-01T00:00:00Z",
+        input=InputSpec(size=SIZE),
+        outputs={"code": OutputSpec((5,))},
+        licence="none",
+    )
+    return write_encoder(path, model=small_model(seed=seed), card=card)
+
+
+def make_cases(count: int, *, seed: int = 0, start: int = 0) -> list[Case]:
+    """Cases of lesions with up to three images; some lesions, patients and fields unknown."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for number in range(start, start + count):
+        lesion = (number // 3) if number % 10 else None
+        cases.append(
+            Case(
+                isic_id=f"ISIC_{number:07d}",
+                lesion_id=None if lesion is None else f"IL_{lesion:07d}",
+                patient_id=None if lesion is None or number % 7 == 0 else f"IP_{lesion // 2:07d}",
+                diagnosis_1=[None, "Benign", "Malignant", "Indeterminate"][rng.integers(4)],
+                sex=[None, "female", "male"][rng.integers(3)],
+                age_approx=[None, *range(30, 80, 5)][rng.integers(11)],
+            )
+        )
+    return cases
+
+
+def picture(seed: int, *, size: tuple[int, int] = (48, 36)) -> bytes:
+    """A JPEG of sixteen random patches."""
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(patches).resize(size, Image.Resampling.NEAREST).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def picture_of(case: Case) -> bytes:
+    return picture(int(case.isic_id[-7:]))
+
+
+def write_dataset(folder: Path, cases: Iterable[Case], *, pictures: bool = True) -> Path:
+    """A dataset as the ISIC Archive writes it."""
+    cases = list(cases)
+    folder.mkdir(parents=True, exist_ok=True)
+    further = sorted({name for case in cases for name in case.extra})
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, [*FIELDS, *further])
+        table.writeheader()
+        for case in cases:
+            table.writerow(dict(case.known_fields()) | dict(case.extra))
+    for case in cases if pictures else ():
+        (folder / f"{case.isic_id}.jpg").write_bytes(picture_of(case))
+    return folder
+
+
+class Process:
+    """A second process that does verbs on request; see `casebook_process`."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, PROCESS, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, verb: str, *arguments: object, **options: object) -> dict:
+        """Let it do one verb; its answer when that is done."""
+        self.begin(verb, *arguments, **options)
+        return self.answer()
+
+    def begin(self, verb: str, *arguments: object, **options: object) -> None:
+        words = json.dumps([verb, [*map(str, arguments)], options], default=str)
+        assert self._process.stdin is not None
+        self._process.stdin.write(words + "\n")
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def answer(self) -> dict:
+        """The answer to a verb that was begun; what it told meanwhile is passed over."""
+        while (line := self.line()).startswith("in "):
+            pass
+        return json.loads(line)
+
+    def kill(self) -> list[str]:
+        """`kill -9`; the lines that it had printed before."""
+        self._process.kill()
+        told, _ = self._process.communicate()
+        return told.splitlines()
+
+    def end(self) -> tuple[int, list[str], str]:
+        told, complaints = self._process.communicate()
+        return self._process.returncode, told.splitlines(), complaints
+
+
+def acknowledged(lines: Iterable[str]) -> set[str]:
+    """The cases that a process said were in, from its whole lines."""
+    return {line.split()[1] for line in lines if line.startswith("in ") and line.endswith(" .")}
+
+
+def contents(casebook: Path) -> dict[str, Case]:
+    """Every case of a casebook, each with its image and code looked at."""
+    with Casebook.open(casebook) as opened:
+        entries = opened.changes(since=0, dimension=5).entries
+        names = [str(name) for name in entries.columns["isic_id"]]
+        records = opened.records(names)
+        assert len(records) == len(names) == opened.counts()["cases"]
+        for name in names:
+            opened.image(name)  # refuses what is missing or altered
+        return {name: records[name].case for name in names}
+
+
+def state(casebook: Path) -> dict[str, tuple[int, int]]:
+    """Time and size of every file but the log, which comes and goes with its readers."""
+    return {
+        str(path.relative_to(casebook)): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in sorted(casebook.rglob("*"))
+        if path.is_file() and not path.name.startswith("casebook.sqlite-")
+    }
+
+
+def nearest_by_hand(
+    cases: Iterable[Case], encoder: Encoder, data: bytes, *, k: int, every_image: bool
+) -> list[tuple[str, float]]:
+    """Names and distances of the nearest cases: every case looked at, in plain Python."""
+    query = encoder.encode(data, name="query").vectors()[0]
+    measured = []
+    for case in cases:
+        code = encoder.encode(picture_of(case), name=case.isic_id).vectors()[0]
+        total = 0.0
+        for one, other in zip(code.tolist(), query.tolist(), strict=True):
+            total += (one - other) ** 2
+        measured.append((float(np.float32(math.sqrt(total))), case.isic_id, case.lesion_id))
+    seen: set[str] = set()
+    hits = []
+    for far, name, lesion in sorted(measured, key=lambda each: each[:2]):
+        if every_image or lesion is None or lesion not in seen:
+            seen.add(lesion or name)
+            hits.append((name, far))
+    return hits[:k]

@@ -1,0 +1,191 @@
+"""Killed, starved of room, locked out: nothing acknowledged is lost, nothing is half there."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_casebooks import (
+    Process,
+    acknowledged,
+    contents,
+    make_cases,
+    state,
+    write_dataset,
+)
+
+from dermtwin.casebook import Casebook
+from dermtwin.errors import CasebookError
+from dermtwin.verbs.add import add
+from dermtwin.verbs.check import check
+from dermtwin.verbs.find import find
+from dermtwin.verbs.forget import forget
+
+CASES = make_cases(60)
+NAMES = {case.isic_id for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("sixty"), CASES)
+
+
+def look_after(book: Path, told: set[str]) -> None:
+    """What must hold of a casebook whose writer was killed, before and after settling."""
+    try:
+        held = contents(book)  # each with its code, its image whole; nothing is settled yet
+    except CasebookError as error:
+        if "there is no casebook" not in str(error):
+            raise
+        held = {}  # killed before there was one
+    assert told <= held.keys() <= NAMES
+    assert list(held.values()) == [case for case in CASES if case.isic_id in held]
+    if held:
+        report = check(casebook=book)
+        assert (report.problems, report.counts["unfinished"]) == ((), 0)
+        files = [path for path in (book / "images").rglob("*") if path.is_file()]
+        assert len(files) == report.counts["images"] == len(held)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_kill_nine_at_random_moments_of_add(tmp_path, sixty, encoder_file, part) -> None:
+    """Five moments in each of four parts: twenty in all."""
+    chance = random.Random(part)
+    reached = []
+    for moment in range(5):
+        book = tmp_path / f"book-{moment}"
+        with Process() as process:
+            process.ask("check", casebook=tmp_path / "absent")  # all is imported
+            process.begin("add", sixty, casebook=book, encoder=encoder_file)
+            if moment:  # the first may come before any case is in, the others after some
+                process.line()
+            time.sleep(chance.uniform(0, 0.5))
+            told = acknowledged(["in ISIC_0000000 ." if moment else "", *process.kill()])
+        look_after(book, told)
+        reached.append(len(told))
+        done = add(sixty, casebook=book, encoder=encoder_file)
+        assert done.added + done.already_there == len(CASES)
+        assert done.faults == ()
+        assert contents(book).keys() == NAMES
+        assert check(casebook=book).problems == ()
+    assert any(0 < count < len(CASES) for count in reached), reached
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    # The files' and folders' fsyncs come in threes a case; a struck-out entry is a row about to
+    # be committed with its case.
+    [("fsync", count) for count in (1, 2, 3, 4, 5, 6, 7, 8, 40)] + [("strike_out", 1)],
+)
+def test_killed_at_a_chosen_step_of_add(tmp_path, sixty, encoder_file, place, count) -> None:
+    book = tmp_path / "book"
+    with Process(place, count) as process:
+        process.begin("add", sixty, casebook=book, encoder=encoder_file)
+        code, lines, _ = process.end()
+    assert code == -signal.SIGKILL
+    look_after(book, acknowledged(lines))
+    assert add(sixty, casebook=book, encoder=encoder_file).faults == ()
+    look_after(book, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    [("remove", 1), ("remove", 2), ("fsync", 2), ("leave_no_traces", 1)],
+)
+def test_killed_at_a_chosen_step_of_forget(tmp_path, dataset, encoder_file, place, count) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    before = contents(book)
+    gone = {case.isic_id for case in before.values() if case.lesion_id == "IL_0000002"}
+    assert len(gone) > 1
+    with Process(place, count) as process:
+        process.begin("forget", casebook=book, lesion="IL_0000002")
+        assert process.end()[0] == -signal.SIGKILL
+    assert contents(book).keys() == before.keys() - gone
+    report = check(casebook=book)
+    assert (report.problems, report.counts["unfinished"]) == ((), 0)
+    files = [path for path in book.rglob("*") if path.is_file()]
+    assert len([path for path in files if path.suffix == ".jpg"]) == len(before) - len(gone)
+    for path in files:
+        data = path.read_bytes()
+        assert not [name for name in gone if name.encode() in data], path
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of its own with little room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_while_adding(tmp_path, small_disk, encoder_file) -> None:
+    cases = make_cases(60)
+    data = write_dataset(tmp_path / "data", cases)
+    for path in data.glob("*.jpg"):  # a JPEG ends where it says; what follows is carried along
+        path.write_bytes(path.read_bytes() + bytes(40_000))
+    book = small_disk / "book"
+    subprocess.run(["mount", "-o", "remount,size=1500k", str(small_disk)], check=True)
+    with Process() as process:
+        process.begin("add", data, casebook=book, encoder=encoder_file)
+        told = []
+        while (line := process.line()).startswith("in "):
+            told.append(line.strip())
+    assert "the disk is full" in line
+    assert "Traceback" not in line
+    assert 0 < len(told) < 60
+    held = contents(book)
+    assert acknowledged(told) <= held.keys()
+    report = check(casebook=book)
+    assert report.problems == ()
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    assert add(data, casebook=book).faults == ()
+    report = check(casebook=book)
+    assert (report.problems, report.counts["cases"], report.counts["unfinished"]) == ((), 60, 0)
+
+
+def test_a_read_only_casebook_answers_and_is_never_written(
+    tmp_path, small_disk, dataset, encoder_file
+) -> None:
+    book = small_disk / "book"
+    more = write_dataset(tmp_path / "more", make_cases(5, start=500))
+    add(dataset, casebook=book, encoder=encoder_file)
+    query = min(dataset.glob("*.jpg"))
+    before = find(query, casebook=book).to_json()["hits"]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    files = state(book)
+    assert find(query, casebook=book).to_json()["hits"] == before
+    assert check(casebook=book).problems == ()
+    for verb in (
+        lambda: add(more, casebook=book, encoder=encoder_file),
+        lambda: add(more, casebook=book),
+        lambda: add(more, casebook=small_disk / "new", encoder=encoder_file),
+        lambda: forget(casebook=book, image="ISIC_0000001"),
+    ):
+        with pytest.raises(CasebookError, match="read-only"):
+            verb()
+    assert state(book) == files
+
+
+def test_a_file_of_a_living_writer_is_no_fault(tmp_path, dataset, encoder_file) -> None:
+    """`check` beside an `add` neither settles nor complains of what that is about to name."""
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    more = write_dataset(tmp_path / "more", make_cases(200, start=1000))
+    with Process() as process:
+        process.begin("add", more, casebook=book)
+        process.line()
+        reports = [check(casebook=book) for _ in range(5)]
+        assert process.answer()["added"] == 200
+    assert [report.problems for report in reports] == [()] * 5
+    assert check(casebook=book).counts["cases"] == 240
+    with Casebook.open(book) as opened:
+        assert opened.counts()["images"] == 240
