@@ -1,0 +1,129 @@
+"""What comes back when a picture is asked about. It never states a diagnosis of that picture."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dermtwin.gallery import Exclusion
+from dermtwin.vocabulary import DRAWN_NOTICE, FIELDS, Case, Hit, Malignancy
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of some cases are malignant, how many benign, how many neither or unknown."""
+
+    malignant: int
+    benign: int
+    other: int
+
+    @classmethod
+    def of(cls, cases: Iterable[Case]) -> "Share":
+        """Count cases in memory."""
+        classes = [case.is_malignant for case in cases]
+        return cls(classes.count(True), classes.count(False), classes.count(None))
+
+    @classmethod
+    def of_tally(cls, tally: Mapping[Any, int]) -> "Share":
+        """Take the counts from a tally of `diagnosis_1`."""
+        malignant = tally.get(Malignancy.MALIGNANT, 0)
+        benign = tally.get(Malignancy.BENIGN, 0)
+        return cls(malignant, benign, sum(tally.values()) - malignant - benign)
+
+    @property
+    def value(self) -> float | None:
+        """Malignant over malignant and benign, from 0 to 1; None where there is neither."""
+        counted = self.malignant + self.benign
+        return self.malignant / counted if counted else None
+
+    def __str__(self) -> str:
+        counted = self.malignant + self.benign
+        neither = f" ({self.other:,} more are neither, or unknown)" if self.other else ""
+        if self.value is None:
+            return f"no case is benign or malignant{neither}"
+        return f"{self.malignant:,} of {counted:,} are malignant, {self.value:.0%}{neither}"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCase:
+    """A hit with its whole case."""
+
+    hit: Hit
+    case: Case
+
+    def to_json(self) -> dict[str, Any]:
+        """Rank, distance and every typed field of the case; null where unknown."""
+        fields = {name: getattr(self.case, name) for name in FIELDS}
+        # A float32 read back from its shortest text is the same float32.
+        distance = float(str(np.float32(self.hit.distance)))
+        placed = {
+            "rank": self.hit.rank,
+            "isic_id": fields.pop("isic_id"),
+            "lesion_id": fields.pop("lesion_id"),
+            "distance": distance,
+        }
+        return placed | fields | ({"notice": DRAWN_NOTICE} if self.case.is_drawn else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The nearest cases of a picture, and what to hold them against.
+
+    Attributes:
+        query: what the picture was called.
+        encoder: the encoder's id.
+        version: number of the casebook's last change that was seen.
+        ms: milliseconds from the picture's bytes to this answer.
+        eligible: how many cases (images) the hits were chosen from: those that meet the filter,
+            without the query's own.
+        hits: nearest first.
+        base: the classes of all eligible cases.
+        known: what was left out as the query's own.
+    """
+
+    query: str
+    encoder: str
+    version: int
+    ms: float
+    eligible: int
+    hits: tuple[FoundCase, ...]
+    base: Share
+    known: Exclusion
+
+    @property
+    def share(self) -> Share:
+        """The classes of the hits."""
+        return Share.of(found.case for found in self.hits)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether any hit was generated; then everything shown of it says so."""
+        return any(found.case.is_drawn for found in self.hits)
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as JSON's own types."""
+        return {
+            "query": self.query,
+            "encoder": self.encoder,
+            "ms": round(self.ms, 3),
+            "eligible": self.eligible,
+            "hits": [found.to_json() for found in self.hits],
+        }
+
+    def summary(self) -> tuple[str, ...]:
+        """What a table of the hits leaves unsaid, in sentences."""
+        lines = [
+            f"Of the {len(self.hits)} cases shown, {self.share}.",
+            f"Of the {self.eligible:,} eligible cases (chosen from), {self.base}.",
+        ]
+        if own := self._own():
+            lines.append(f"Left out as the picture's own: {own}.")
+        return tuple(lines)
+
+    def _own(self) -> str:
+        words = {"isic_id": "image", "lesion_id": "lesion", "patient_id": "patient"}
+        return "; ".join(
+            f"{words[name]} {', '.join(sorted(values))}"
+            for name, values in self.known.by_field().items()
+        )

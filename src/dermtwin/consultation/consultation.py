@@ -1,0 +1,161 @@
+"""From a picture to its nearest cases: casebook, encoder and gallery held together."""
+
+import re
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import PurePath
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.casebook import Casebook
+from dermtwin.consultation.answer import Answer, FoundCase, Share
+from dermtwin.encoders import Encoder
+from dermtwin.errors import CasebookError, SettingsError
+from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
+from dermtwin.images import digest
+
+OUTPUT = "code"
+"""The encoder's output that a casebook keeps and a gallery searches."""
+
+_ARCHIVE_NAME = re.compile(r"ISIC_\d{7}")
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """A search that can be asked again."""
+
+    code: NDArray[np.float32]
+    k: int
+    filter: Filter | None
+    every_image: bool
+    own: Exclusion
+
+    def ask(self, snapshot: Snapshot) -> Found:
+        (found,) = snapshot.search(
+            self.code,
+            k=self.k,
+            filter=self.filter,
+            exclude=[self.own],
+            every_image=self.every_image,
+        )
+        return found
+
+
+class Consultation:
+    """A casebook, its encoder and its gallery, ready to be asked; threads may share it.
+
+    The encoder is the casebook's own copy, so that a casebook needs nothing beside it.
+    """
+
+    def __init__(self, casebook: Casebook) -> None:
+        """Read the encoder and all codes.
+
+        Raises:
+            CasebookError: the casebook has no encoder yet, or cannot be read.
+            EncoderError: its encoder cannot be used.
+        """
+        self.casebook = casebook
+        record, data = casebook.encoder_data()
+        self.encoder = Encoder(data, name=f"the encoder {record.label} of {casebook.path}")
+        self.encoder.check_output(OUTPUT)
+        self._dimension = int(np.prod(self.encoder.card.outputs[OUTPUT].shape))
+        self._refreshing = Lock()
+        self._gallery = Gallery(dimension=self._dimension)
+        self.refresh()
+
+    @property
+    def gallery(self) -> Gallery:
+        """The codes as of the last question."""
+        return self._gallery
+
+    def refresh(self) -> Snapshot:
+        """Bring the gallery up to what is committed in the casebook now."""
+        with self._refreshing:
+            changes = self.casebook.changes(since=self._gallery.version, dimension=self._dimension)
+            if changes.is_whole:
+                self._gallery = Gallery(dimension=self._dimension)
+            if changes.is_whole or changes.version != self._gallery.version:
+                self._gallery.apply(
+                    changes.entries, removed=changes.removed, version=changes.version
+                )
+            return self._gallery.snapshot()
+
+    def ask(  # noqa: PLR0913 - all that may be said of a question
+        self,
+        data: bytes,
+        *,
+        name: str,
+        k: int = 10,
+        filter: Filter | None = None,  # noqa: A002 - the word that all of dermtwin uses
+        every_image: bool = False,
+        lesion_id: str | None = None,
+        patient_id: str | None = None,
+    ) -> Answer:
+        """Find the nearest cases of a picture.
+
+        The picture's own image, lesion and patient never come back, as far as they are known: by
+        its bytes, by an archive name (`ISIC_1234567`) that is a case here, or from the caller.
+
+        Args:
+            data: the image file's bytes.
+            name: the file's name.
+            k: how many cases are wanted.
+            filter: which cases may come back; None: all.
+            every_image: show each image of a lesion, not its nearest alone.
+            lesion_id: the picture's lesion, where known.
+            patient_id: the picture's patient, where known.
+
+        Raises:
+            ImageError: the bytes are no picture that dermtwin accepts.
+            SettingsError: k below 1.
+            CasebookError: the casebook cannot be read.
+        """
+        start = time.perf_counter()
+        if k < 1:
+            raise SettingsError(f"k={k} asks for no case; ask for at least 1.")
+        code = self.encoder.encode(data, name=name).vectors(OUTPUT)
+        own = self.casebook.kin(
+            self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
+        )
+        question = _Question(code=code, k=k, filter=filter, every_image=every_image, own=own)
+        snapshot, found, hits = self._settled(question)
+        base = snapshot.tally("diagnosis_1", filter=filter, exclude=own)
+        return Answer(
+            query=name,
+            encoder=self.encoder.id,
+            version=snapshot.version,
+            ms=(time.perf_counter() - start) * 1000,
+            eligible=found.eligible,
+            hits=hits,
+            base=Share.of_tally(base),
+            known=own,
+        )
+
+    def _cases_of(self, data: bytes, *, name: str) -> Collection[str]:
+        """The cases here that show this picture."""
+        same = {each.case.isic_id for each in self.casebook.records_of_image(digest(data))}
+        stem = PurePath(name).stem
+        if _ARCHIVE_NAME.fullmatch(stem):
+            same |= self.casebook.records([stem]).keys()
+        return same
+
+    def _settled(self, question: _Question) -> tuple[Snapshot, Found, tuple[FoundCase, ...]]:
+        """Search, and read the hits' cases; again if one was forgotten in between."""
+        for _ in range(_TRIES):
+            snapshot = self.refresh()
+            found = question.ask(snapshot)
+            records = self.casebook.records([hit.isic_id for hit in found.hits])
+            if all(hit.isic_id in records for hit in found.hits):
+                return (
+                    snapshot,
+                    found,
+                    tuple(FoundCase(hit, records[hit.isic_id].case) for hit in found.hits),
+                )
+        raise CasebookError(
+            f"the casebook {self.casebook.path} is being emptied faster than it can be read; "
+            "ask again when that is done."
+        )
