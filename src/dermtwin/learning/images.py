@@ -1,0 +1,148 @@
+"""The images of a training, brought to size once, with their classes, lesions and fingerprint."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.datasets import Dataset, Row
+from dermtwin.encoders import InputSpec, view_of
+from dermtwin.errors import DatasetError, ImageError
+from dermtwin.images import Rgb, digest, read_file
+from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import Case
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingImages:
+    """Images ready to train on, by `isic_id`, so that a table's order changes nothing.
+
+    Attributes:
+        views: uint8 [N, size, size, 3].
+        malignant: bool [N].
+        cases: each image's case.
+        lesions: each image's lesion; an image of unknown lesion is a lesion of its own.
+        fingerprint: SHA-256 over names, classes, lesions and image files, in hexadecimal.
+        left_out: rows that are neither benign nor malignant.
+        is_drawn: whether any picture was generated.
+        licences: how many images stand under which licence, in words.
+    """
+
+    views: NDArray[np.uint8]
+    malignant: NDArray[np.bool_]
+    cases: tuple[Case, ...]
+    lesions: tuple[str, ...]
+    fingerprint: str
+    left_out: int
+    is_drawn: bool
+    licences: str
+
+    def __len__(self) -> int:
+        return len(self.lesions)
+
+    def described(self) -> dict[str, Any]:
+        """What a card says of them: fingerprint and counts."""
+        malignant = int(self.malignant.sum())
+        return {
+            "fingerprint": self.fingerprint,
+            "images": len(self),
+            "benign": len(self) - malignant,
+            "malignant": malignant,
+            "lesions": len(set(self.lesions)),
+            "left_out": self.left_out,
+            "drawn": self.is_drawn,
+        }
+
+    def mean_and_deviation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Per channel, over all pixels as values from 0 to 1, to six decimals."""
+        # Counting the 256 levels is exact, whatever the number of images.
+        levels = np.arange(256) / 255
+        counts = [
+            np.bincount(self.views[..., channel].ravel(), minlength=256) for channel in (0, 1, 2)
+        ]
+        means = [float(np.average(levels, weights=count)) for count in counts]
+        variances = (
+            float(np.average((levels - mean) ** 2, weights=count))
+            for mean, count in zip(means, counts, strict=True)
+        )
+        # A channel without variance is left as it is; nothing can be divided by 0.
+        deviations = (variance**0.5 or 1.0 for variance in variances)
+        return tuple(round(m, 6) for m in means), tuple(max(round(d, 6), 1e-6) for d in deviations)
+
+
+def load_images(dataset: Dataset, spec: InputSpec, *, track: Track = untracked) -> TrainingImages:
+    """Read a dataset's benign and malignant images.
+
+    Raises:
+        DatasetError: none is left, or some cannot be read; all are told at once.
+    """
+    rows = sorted(
+        (row for row in dataset if row.case.is_malignant is not None),
+        key=lambda row: row.case.isic_id,
+    )
+    if not rows:
+        raise DatasetError(
+            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
+        )
+    loads = in_order(partial(_load, spec=spec), rows)
+    views, digests = _collected(track(loads, label="reading images", total=len(rows)))
+    lesions = tuple(_lesion_of(row) for row in rows)
+    return TrainingImages(
+        views=np.stack(views),
+        malignant=np.array([row.case.is_malignant for row in rows], dtype=bool),
+        cases=tuple(row.case for row in rows),
+        lesions=lesions,
+        fingerprint=_fingerprint(rows, digests),
+        left_out=len(dataset) - len(rows),
+        is_drawn=any(row.case.is_drawn for row in rows),
+        licences=_licences(rows),
+    )
+
+
+def _load(row: Row, *, spec: InputSpec) -> tuple[Rgb, str] | str:
+    try:
+        data = read_file(row.image)
+        return view_of(data, spec, name=str(row.image)), digest(data)
+    except ImageError as error:
+        return str(error)
+
+
+def _collected(loads: Iterable[tuple[Rgb, str] | str]) -> tuple[list[Rgb], list[str]]:
+    views, digests, faults = [], [], []
+    for load in loads:
+        if isinstance(load, str):
+            faults.append(load)
+        else:
+            views.append(load[0])
+            digests.append(load[1])
+    if faults:
+        shown = faults[:_EXAMPLES]
+        more = [f"… and {len(faults) - _EXAMPLES} more"] if len(faults) > _EXAMPLES else []
+        raise DatasetError("\n  ".join([f"{len(faults)} images cannot be read:", *shown, *more]))
+    return views, digests
+
+
+def _lesion_of(row: Row) -> str:
+    # A name that no table can hold keeps an unknown lesion apart from all named ones.
+    return row.case.lesion_id or f"\t{row.case.isic_id}"
+
+
+def _fingerprint(rows: Sequence[Row], digests: Sequence[str]) -> str:
+    lines = (
+        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{digest}\n"
+        for row, digest in zip(rows, digests, strict=True)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _licences(rows: Sequence[Row]) -> str:
+    names, counts = np.unique(
+        [row.case.copyright_license or "unknown" for row in rows], return_counts=True
+    )
+    return ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))

@@ -1,0 +1,70 @@
+"""`dermtwin train`: a dataset in, an encoder file out."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from dermtwin.datasets import Dataset, read_dataset
+from dermtwin.errors import MissingExtraError
+from dermtwin.learning.configuration import read_settings
+from dermtwin.learning.report import TrainReport
+from dermtwin.running import Track, untracked
+
+_PACKAGES = ("torch", "onnx", "onnxscript", "matplotlib")
+
+
+def train(
+    config: str | Path,
+    dataset: str | Path,
+    *,
+    out: str | Path,
+    validation: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    restart: bool = False,
+    track: Track = untracked,
+) -> TrainReport:
+    """Train the paper's network on a dataset and write its encoder file.
+
+    Interrupted at any moment and called again with the same arguments, it goes on from the last
+    epoch that was finished. Beside the encoder stand its loss curve as PNG and CSV.
+
+    Args:
+        config: a TOML file of settings, such as `configs/paper.toml`.
+        dataset: to learn from; images neither benign nor malignant are left out and counted.
+        out: the encoder file to write.
+        validation: a dataset to measure loss and quality on, with nothing learnt from it.
+        overrides: settings such as `loss.margin=1.5`, which win over the file's.
+        restart: forget an unfinished training and begin anew.
+        track: looks on while images are read, steps are made and the export is checked.
+
+    Raises:
+        MissingExtraError: torch or what else training needs is not installed.
+        SettingsError: a setting is unknown or out of bounds, or an unfinished training there has
+            other settings or images.
+        DatasetError: a dataset cannot be used as asked; all faults are told at once.
+        DermtwinError: the loss stops being a number, or a file cannot be written.
+        EncoderError: the exported file does not give the network's own codes.
+    """
+    settings = read_settings(Path(config), overrides=overrides)
+    _refuse_without_packages()
+    from dermtwin.learning.training import train_encoder  # noqa: PLC0415 — it needs torch
+
+    return train_encoder(
+        settings,
+        _faultless(dataset, track=track),
+        out=Path(out),
+        validation=None if validation is None else _faultless(validation, track=track),
+        restart=restart,
+        track=track,
+    )
+
+
+def _refuse_without_packages() -> None:
+    if any(find_spec(package) is None for package in _PACKAGES):
+        raise MissingExtraError("training", extra="train")
+
+
+def _faultless(path: str | Path, *, track: Track) -> Dataset:
+    dataset = read_dataset(path, track=track)
+    dataset.refuse_faults()
+    return dataset
