@@ -1,0 +1,6 @@
+"""The report: one self-contained page and the pictures on it as PNG files."""
+
+from dermtwin.evaluation.report.album import Album
+from dermtwin.evaluation.report.page import Evaluated, page_files
+
+__all__ = ["Album", "Evaluated", "page_files"]

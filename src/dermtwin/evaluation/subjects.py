@@ -1,0 +1,93 @@
+"""Who is compared with whom: images with their class, lesion and patient, and what never counts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.errors import SettingsError
+from dermtwin.evaluation.ranking import Flags, Ints
+from dermtwin.vocabulary import Case
+
+Names = NDArray[np.str_]
+
+BENIGN, MALIGNANT = 0, 1
+CLASS_NAMES: Mapping[int, str] = {MALIGNANT: "malignant", BENIGN: "benign"}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Subjects:
+    """The images of one side, row by row.
+
+    Attributes:
+        images: str [N], each image's name.
+        lesions, patients: str [N]; empty where unknown.
+        classes: int64 [N].
+    """
+
+    images: Names
+    lesions: Names
+    patients: Names
+    classes: Ints
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.images), len(self.lesions), len(self.patients), len(self.classes)}
+        if len(lengths) != 1:
+            raise SettingsError(f"images, lesions, patients, classes have lengths {lengths}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def clusters(self) -> Names:
+        """The lesion, or the image itself where its lesion is unknown: str [N]."""
+        return np.where(self.lesions == "", np.char.add("image ", self.images), self.lesions)
+
+
+def subjects_of(cases: Iterable[Case]) -> Subjects:
+    """Two classes, malignant and benign.
+
+    Raises:
+        SettingsError: a case is neither; leave those out before, and count them.
+    """
+    listed = list(cases)
+    for case in listed:
+        if case.is_malignant is None:
+            raise SettingsError(f"{case.isic_id} is neither malignant nor benign; leave it out.")
+    return Subjects(
+        images=np.array([case.isic_id for case in listed], dtype=np.str_),
+        lesions=np.array([case.lesion_id or "" for case in listed], dtype=np.str_),
+        patients=np.array([case.patient_id or "" for case in listed], dtype=np.str_),
+        classes=np.array(
+            [MALIGNANT if case.is_malignant else BENIGN for case in listed], dtype=np.int64
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """What is left out of a query's gallery, besides the query's own image, which always is.
+
+    Attributes:
+        lesion, patient: whether the query's own ones are left out, where they are known.
+        near_duplicates: rows of the gallery to leave out, by row of the queries.
+    """
+
+    lesion: bool = True
+    patient: bool = True
+    near_duplicates: Mapping[int, frozenset[int]] = field(default_factory=dict)
+
+    def eligible(self, queries: Subjects, gallery: Subjects, *, query: int) -> Flags:
+        """Which images may come back for one query: bool [gallery]."""
+        allowed: Flags = np.not_equal(gallery.images, queries.images[query])
+        if self.lesion and queries.lesions[query]:
+            allowed &= gallery.lesions != queries.lesions[query]
+        if self.patient and queries.patients[query]:
+            allowed &= gallery.patients != queries.patients[query]
+        allowed[list(self.near_duplicates.get(query, ()))] = False
+        return allowed
+
+
+OWN_IMAGE_ONLY = Exclusion(lesion=False, patient=False)
+STANDARD = Exclusion()

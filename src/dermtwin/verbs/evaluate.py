@@ -1,0 +1,376 @@
+"""`dermtwin evaluate`: how well an encoder retrieves, measured and told."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.datasets import Dataset, Row, read_dataset
+from dermtwin.datasets.duplicates import near_duplicates, near_duplicates_between
+from dermtwin.encoders import Encoder
+from dermtwin.errors import DatasetError, DermtwinError, ImageError, MissingExtraError
+from dermtwin.evaluation.distances import METRICS
+from dermtwin.evaluation.leaks import Neighbours, neighbours
+from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT, QUERIES_PER_CLASS
+from dermtwin.evaluation.record import SideFacts, record, side_facts
+from dermtwin.evaluation.study import Design, Study, study
+from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects, subjects_of
+from dermtwin.evaluation.summary import MAP_MICRO, Figure
+from dermtwin.files import write_bytes
+from dermtwin.images import digest, read_file
+from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import DRAWN_NOTICE
+
+METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
+
+_PACKAGES = ("imagehash", "jinja2", "matplotlib", "openTSNE", "scipy")
+_TOLD = ("dermtwin", "numpy", "onnxruntime", "scipy", "openTSNE", "matplotlib", "pillow")
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        report: the page, report.html.
+        metrics: everything on it as values, metrics.json.
+        paper_map: by output, the average of Table I; none with fewer than five images of a class.
+        mean_average_precision: by protocol and output, mAP over all queries.
+        drawn: whether the images were drawn.
+    """
+
+    report: Path
+    metrics: Path
+    paper_map: Mapping[str, Figure]
+    mean_average_precision: Mapping[str, Mapping[str, Figure]]
+    drawn: bool
+
+    def __str__(self) -> str:
+        """The main figures, each with interval and chance, and where the report lies."""
+        lines = [_told("paper_map", output, each) for output, each in self.paper_map.items()]
+        for protocol, by_output in self.mean_average_precision.items():
+            lines += [_told(f"mAP {protocol}", name, each) for name, each in by_output.items()]
+        notice = f" ({DRAWN_NOTICE})" if self.drawn else ""
+        return "\n".join([*lines, f"report: {self.report}{notice}"])
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Side:
+    """One dataset, encoded: rows sorted by name, so that the table's order moves no figure."""
+
+    rows: tuple[Row, ...]
+    subjects: Subjects
+    codes: Mapping[str, NDArray[np.float32]]
+    facts: SideFacts
+
+    def vectors(self, output: str) -> NDArray[np.float32]:
+        return self.codes[output].reshape(len(self.rows), -1)
+
+
+def evaluate(
+    encoder: str | Path,
+    *,
+    queries: str | Path,
+    gallery: str | Path | None = None,
+    out: str | Path,
+    seed: int = 0,
+    track: Track = untracked,
+) -> Evaluation:
+    """Measure how well an encoder retrieves, and write the report.
+
+    Every output of the encoder that has a distance is measured: by the paper's protocol, by
+    leave-one-out and, where a gallery is given, against it. docs/measures.md defines the measures.
+
+    Args:
+        encoder: the encoder file.
+        queries: the test images, each a query; those neither benign nor malignant are left out.
+        gallery: training cases to retrieve from as well.
+        out: the folder for metrics.json, report.html and the PNG files. It must be new, empty, or
+            hold an earlier evaluation, which is then replaced when all is done.
+        seed: of draws, bootstrap and map.
+        track: looks on while images are encoded.
+
+    Raises:
+        MissingExtraError: the extra `evaluate` is not installed.
+        DatasetError: a dataset cannot be read, is of one class only, or holds unreadable images.
+        EncoderError: the encoder file is none, or gives nothing that can be compared.
+        DermtwinError: `out` holds something else, or cannot be written.
+    """
+    _refuse_without_packages()
+    out = Path(out)
+    _refuse_foreign(out)
+    opened, clock = Encoder.open(encoder), _Clock()
+    with clock("encode"):
+        given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
+        sides = {part: _read(opened, path, part, track) for part, path in given.items()}
+    with clock("near-duplicates"):
+        design = _design(sides, seed=seed, track=track)
+    with clock("measure"):
+        studies = {
+            name: _study(opened, name, sides, design)
+            for name in track(_comparable(opened), label="measuring")
+        }
+    facts = {part: side.facts for part, side in sides.items()}
+    around = _around(opened, _notes(opened, studies))
+    values = record(studies, design=design, sides=facts, around=around)
+    files = _files(values, studies, sides, clock)
+    _write(out, files)
+    return _evaluation(out, studies, drawn=values["drawn"])
+
+
+def _refuse_without_packages() -> None:
+    if not all(find_spec(package) for package in _PACKAGES):
+        raise MissingExtraError("evaluate", extra="evaluate")
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DermtwinError(f"{out} is a file; give a folder for the report.")
+    if out.is_dir() and any(out.iterdir()) and not (out / METRICS_FILE).is_file():
+        raise DermtwinError(
+            f"{out} holds files that are no evaluation; give a new folder for the report."
+        )
+
+
+def _read(encoder: Encoder, path: str | Path, part: str, track: Track) -> _Side:
+    dataset = read_dataset(path, track=track)
+    rows = tuple(
+        sorted(
+            (row for row in dataset if row.case.is_malignant is not None),
+            key=lambda row: row.case.isic_id,
+        )
+    )
+    if not rows:
+        raise DatasetError(
+            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
+        )
+    subjects = subjects_of(row.case for row in rows)
+    _refuse_one_class(subjects, dataset)
+    codes, digests = _encode(encoder, rows, part, track)
+    facts = side_facts(
+        subjects,
+        name="/".join(dataset.table.parts[-2:]),
+        fingerprint=_fingerprint(rows, digests),
+        left_out={
+            "neither benign nor malignant": len(dataset) - len(rows),
+            "rows that cannot be used": len(dataset.faults),
+        },
+        drawn=dataset.is_drawn,
+    )
+    return _Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
+
+
+def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
+    present = set(subjects.classes.tolist())
+    if len(present) < len(CLASS_NAMES):
+        only = " and ".join(CLASS_NAMES[number] for number in present)
+        raise DatasetError(
+            f"{dataset.table} has {len(subjects)} images, all of them {only}; "
+            "retrieval can only be measured with both classes."
+        )
+
+
+def _encode(
+    encoder: Encoder, rows: tuple[Row, ...], part: str, track: Track
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """Codes by output, float32 [N, …], and the files' digests."""
+    done = in_order(partial(_encode_one, encoder), rows)
+    found: list[tuple[Mapping[str, NDArray[np.float32]], str]] = []
+    faults = []
+    for each in track(done, label=f"encoding {part}", total=len(rows)):
+        if isinstance(each, str):
+            faults.append(each)
+        else:
+            found.append(each)
+    if faults:
+        more = [f"… and {len(faults) - _EXAMPLES} more"] if len(faults) > _EXAMPLES else []
+        told = "\n  ".join([*faults[:_EXAMPLES], *more])
+        raise DatasetError(f"{len(faults)} images cannot be read:\n  {told}")
+    outputs = found[0][0]
+    codes = {name: np.concatenate([each[name] for each, _ in found]) for name in outputs}
+    return codes, [each for _, each in found]
+
+
+def _encode_one(encoder: Encoder, row: Row) -> tuple[Mapping[str, NDArray[np.float32]], str] | str:
+    try:
+        data = read_file(row.image)
+        return encoder.encode(data, name=str(row.image)).by_output, digest(data)
+    except ImageError as error:
+        return str(error)
+
+
+def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
+    """As in an encoder's card, so that one can see whether a gallery is what it learnt from."""
+    lines = (
+        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{each}\n"
+        for row, each in zip(rows, digests, strict=True)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _design(sides: Mapping[str, _Side], *, seed: int, track: Track) -> Design:
+    queries, gallery = sides["queries"], sides.get("gallery")
+    images = [row.image for row in queries.rows]
+    own = near_duplicates(images, track=track)
+    mirrored = [*own, *((second, first) for first, second in own)]
+    found: dict[str, Neighbours] = {
+        LEAVE_ONE_OUT: neighbours(mirrored, queries=queries.subjects, gallery=queries.subjects)
+    }
+    if gallery:
+        pairs = near_duplicates_between(images, [row.image for row in gallery.rows], track=track)
+        found[GALLERY] = neighbours(pairs, queries=queries.subjects, gallery=gallery.subjects)
+    return Design(
+        queries=queries.subjects,
+        gallery=gallery.subjects if gallery else None,
+        near_duplicates=found,
+        seed=seed,
+    )
+
+
+def _comparable(encoder: Encoder) -> list[str]:
+    """The outputs that one distance compares; regions need a rule of their own."""
+    return [
+        name
+        for name, spec in encoder.card.outputs.items()
+        if spec.metric in METRICS and name != "regions"
+    ]
+
+
+def _study(encoder: Encoder, name: str, sides: Mapping[str, _Side], design: Design) -> Study:
+    codes = {LEAVE_ONE_OUT: sides["queries"].vectors(name)}
+    if "gallery" in sides:
+        codes[GALLERY] = sides["gallery"].vectors(name)
+    spec = encoder.card.outputs[name]
+    return study(name, metric=spec.metric, shape=spec.shape, codes=codes, design=design)
+
+
+def _notes(encoder: Encoder, studies: Mapping[str, Study]) -> list[str]:
+    notes = [
+        f"The output {name!r} is not measured: no single distance compares it here."
+        for name in encoder.card.outputs
+        if name not in studies
+    ]
+    if any(each.table_one is None for each in studies.values()):
+        notes.append(
+            "The paper's protocol is left out: it draws "
+            f"{QUERIES_PER_CLASS} queries of each class, and there are fewer."
+        )
+    return notes
+
+
+def _around(encoder: Encoder, notes: list[str]) -> dict[str, Any]:
+    return {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: metadata.version(name) for name in _TOLD},
+        "encoder": {
+            "id": encoder.id,
+            "name": encoder.card.name,
+            "card": json.loads(json.dumps(asdict(encoder.card))),
+        },
+        "notes": notes,
+    }
+
+
+def _files(
+    values: dict[str, Any],
+    studies: Mapping[str, Study],
+    sides: Mapping[str, _Side],
+    clock: "_Clock",
+) -> dict[str, bytes]:
+    # Jinja and Matplotlib are an extra, and slow to import.
+    from dermtwin.evaluation.report import Album, Evaluated, page_files  # noqa: PLC0415
+
+    parts = {LEAVE_ONE_OUT: sides["queries"]}
+    if "gallery" in sides:
+        parts[GALLERY] = sides["gallery"]
+    albums = {
+        protocol: Album(
+            cases=tuple(row.case for row in side.rows),
+            paths=tuple(row.image for row in side.rows),
+        )
+        for protocol, side in parts.items()
+    }
+    values = values | {"seconds": clock.seconds}
+    evaluated = Evaluated(
+        record=values,
+        studies=studies,
+        queries=sides["queries"].subjects,
+        albums=albums,
+        codes=sides["queries"].codes,
+    )
+    with clock("report"):
+        files = page_files(evaluated)
+    text = json.dumps(values | {"seconds": clock.seconds}, indent=1, allow_nan=False)
+    return files | {METRICS_FILE: text.encode()}
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files beside `out`, then put the folder in its place."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            made, earlier = Path(temporary) / "new", Path(temporary) / "earlier"
+            for name, data in files.items():
+                write_bytes(made / name, data)
+            if out.exists():
+                out.rename(earlier)
+            made.rename(out)
+            shutil.rmtree(earlier, ignore_errors=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DermtwinError(f"{out} cannot be written: {reason}; choose another folder.") from error
+
+
+def _evaluation(out: Path, studies: Mapping[str, Study], *, drawn: bool) -> Evaluation:
+    protocols = next(iter(studies.values())).runs
+    return Evaluation(
+        report=out / REPORT_FILE,
+        metrics=out / METRICS_FILE,
+        paper_map={
+            name: each.table_one.average_paper_map
+            for name, each in studies.items()
+            if each.table_one
+        },
+        mean_average_precision={
+            protocol: {
+                name: each.runs[protocol].summary.figures[MAP_MICRO]
+                for name, each in studies.items()
+            }
+            for protocol in protocols
+        },
+        drawn=drawn,
+    )
+
+
+def _told(measure: str, output: str, figure: Figure) -> str:
+    return (
+        f"{measure:24s}{output:8s}{figure.value:.3f}  "
+        f"(95 %: {figure.low:.3f} – {figure.high:.3f}; chance {figure.chance:.3f})"
+    )
+
+
+class _Clock:
+    """Wall times by step, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - started, 3)
