@@ -1,0 +1,36 @@
+"""`dermtwin add`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import dermtwin
+from dermtwin.cli.options import Casebook
+from dermtwin.cli.printing import complain, note, track
+
+
+def command(
+    dataset: Annotated[Path, typer.Argument(help="A folder of images.", show_default=False)],
+    *,
+    casebook: Casebook,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="The encoder file; the casebook remembers it.", show_default=False),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take over changed values of cases already there.")
+    ] = False,
+) -> None:
+    """Add cases to a casebook. Adding twice changes nothing; a bad row is told and left out.
+
+    Example: dermtwin add parts/train --casebook cases --encoder paper.onnx
+    """
+    report = dermtwin.add(dataset, casebook=casebook, encoder=encoder, update=update, track=track)
+    for warning in report.warnings:
+        note(warning)
+    for fault in report.faults:
+        complain(str(fault))
+    note(str(report))
+    if report.faults:
+        raise typer.Exit(1)

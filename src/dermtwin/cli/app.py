@@ -1,0 +1,48 @@
+"""The program: its verbs, and the one place where an error becomes a sentence and an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dermtwin import __version__
+from dermtwin.cli import add, check, draw, encode, evaluate, find, forget, split, train
+from dermtwin.cli.printing import complain
+from dermtwin.errors import DermtwinError
+
+app = typer.Typer(
+    name="dermtwin",
+    help=(
+        "Find, for a picture of a skin lesion, the most similar diagnosed cases. "
+        "For research and teaching; it never states a diagnosis."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for verb in (draw, split, train, encode, add, find, forget, check, evaluate):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"dermtwin {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 bad input, 2 bad usage."""
+    try:
+        app()
+    except DermtwinError as error:
+        complain(str(error))
+        sys.exit(1)

@@ -1,0 +1,18 @@
+"""The options that several verbs share, worded once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Casebook = Annotated[
+    Path,
+    typer.Option(
+        "--casebook",
+        envvar="DERMTWIN_CASEBOOK",
+        show_default=False,
+        help="The casebook's folder.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal results.")]

@@ -1,0 +1,128 @@
+"""`dermtwin encode`: pictures in, codes out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.datasets import read_dataset
+from dermtwin.encoders import Encoder, view_of
+from dermtwin.errors import ImageError, MissingExtraError, SettingsError
+from dermtwin.files import write_bytes
+from dermtwin.images import read_file
+from dermtwin.running import Track, in_order, untracked
+
+MAP = "map"
+"""The output that is a picture: the paper's image code."""
+
+_SHOWN_PIXELS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A picture's code.
+
+    Attributes:
+        image: the file, as it was named.
+        isic_id: the case's name; None for a picture that came by itself.
+        encoder: the encoder's id.
+        output: which of the encoder's outputs `code` is.
+        code: float32 [D].
+        bits: the bit code in hexadecimal; None where the encoder has none.
+    """
+
+    image: Path
+    isic_id: str | None
+    encoder: str
+    output: str
+    code: NDArray[np.float32]
+    bits: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """One object: `image`, `isic_id`, `encoder`, `code`, and `bits` where there are some."""
+        named = {"image": str(self.image), "isic_id": self.isic_id, "encoder": self.encoder}
+        # A float32 read back from its shortest text is the same float32.
+        values = {"code": [float(str(number)) for number in self.code]}
+        return named | values | ({} if self.bits is None else {"bits": self.bits})
+
+
+def encode(
+    images: Sequence[str | Path],
+    *,
+    encoder: str | Path,
+    output: str = "code",
+    picture: str | Path | None = None,
+    track: Track = untracked,
+) -> Iterator[Encoded | ImageError]:
+    """Encode pictures and whole datasets, in their order.
+
+    Args:
+        images: image files, dataset folders or tables.
+        encoder: the encoder file.
+        output: `code`, `map`, or another of the encoder's outputs.
+        picture: a PNG to write: the one image beside its colour-coded `map`.
+        track: looks on while pictures go by.
+
+    Yields:
+        A code a picture; or, for a picture that cannot be read, the error that says why.
+
+    Raises:
+        EncoderError: the encoder file is none, or has no such output.
+        DatasetError: a folder is no dataset.
+        SettingsError: a picture is asked for of several images.
+        MissingExtraError: a picture is asked for without the extra `evaluate`.
+    """
+    opened = Encoder.open(encoder)
+    opened.check_output(output)
+    pictures = [each for path in images for each in _pictures(Path(path))]
+    if picture is not None:
+        _draw_code(opened, pictures, out=Path(picture))
+    work = partial(_encode_one, opened, output=output)
+    yield from in_order(work, track(pictures, label="encode", total=len(pictures)))
+
+
+def _draw_code(encoder: Encoder, pictures: Sequence[tuple[Path, str | None]], *, out: Path) -> None:
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("a picture of a code", extra="evaluate")
+    from dermtwin.evaluation.pictures.beside import beside_code  # noqa: PLC0415 - needs the extra
+
+    if len(pictures) != 1:
+        raise SettingsError(f"a picture shows one image beside its code, got {len(pictures)}.")
+    encoder.check_output(MAP)
+    path = pictures[0][0]
+    data, spec = read_file(path), encoder.card.input
+    seen = view_of(data, replace(spec, size=_SHOWN_PIXELS), name=str(path))
+    code = encoder.encode(data, name=str(path)).by_output[MAP][0]
+    drawn = encoder.card.training.get("data", {}).get("drawn", False)
+    png = beside_code(seen, code, title=path.name, encoder=encoder.label, is_drawn=drawn)
+    write_bytes(out, png)
+
+
+def _pictures(path: Path) -> list[tuple[Path, str | None]]:
+    if path.is_dir() or path.suffix.lower() == ".csv":
+        return [(row.image, row.case.isic_id) for row in read_dataset(path)]
+    return [(path, None)]
+
+
+def _encode_one(
+    encoder: Encoder, picture: tuple[Path, str | None], *, output: str
+) -> Encoded | ImageError:
+    path, isic_id = picture
+    try:
+        codes = encoder.encode(read_file(path), name=str(path))
+    except ImageError as error:
+        return error
+    bits = codes.bits()
+    return Encoded(
+        image=path,
+        isic_id=isic_id,
+        encoder=encoder.id,
+        output=output,
+        code=codes.vectors(output)[0],
+        bits=None if bits is None else bits[0],
+    )
