@@ -155,8 +155,10 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """The page's Markdown."""
     blocks = [*_opening(), *_parts()]
-    for result in results:
-        blocks += _result(result)
+    for name in dict.fromkeys(result["name"] for result in results):
+        runs = [result for result in results if result["name"] == name]
+        runs.sort(key=lambda run: run["encoder"]["settings"].get("seed", 0))
+        blocks += _result(runs[0], further=runs[1:])
     return "\n\n".join(blocks) + "\n"
 
 
@@ -181,7 +183,9 @@ def _parts() -> Iterator[str]:
     yield _table(("part", "the paper", "dermtwin"), rows)
 
 
-def _result(result: Mapping[str, Any]) -> Iterator[str]:
+def _result(
+    result: Mapping[str, Any], *, further: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[str]:
     drawn = f" ({DRAWN_NOTICE})" if result["drawn"] else ""
     yield f"## Results: {result['name']}{drawn}"
     yield _made_of(result)
@@ -193,6 +197,9 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
             yield _figures(result, protocol)
             yield "Precision of all queries pooled (micro), at each recall:"
             yield _curve(result, protocol)
+    if further:
+        yield "### Spread over training seeds"
+        yield from _spread([result, *further])
     yield "### Leak check"
     yield _leaks(result)
     yield "### What the paper leaves open"
@@ -269,6 +276,36 @@ def _curve(result: Mapping[str, Any], protocol: str) -> str:
         for place, recall in enumerate(RECALLS)
     ]
     return _table(["recall", *(f"`{name}`" for name in curves), "chance"], rows)
+
+
+def _spread(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The main figures of runs that differ in their training seed alone."""
+    seeds = [run["encoder"]["settings"]["seed"] for run in runs]
+    rows = []
+    for output in runs[0]["outputs"]:
+        for measure, values in _spread_values(runs, output).items():
+            shown = [_number(value) for value in values]
+            mean, deviation = np.mean(values), np.std(values, ddof=1)
+            rows.append([f"`{output}`: {measure}", *shown, f"**{mean:.3f}** ± {deviation:.3f}"])
+    yield _table(["measure", *(f"seed {seed}" for seed in seeds), "mean ± deviation"], rows)
+    yield (
+        "The same split and settings; only the seed of the first weights and of the pairs differs. "
+        "The tables above are those of the first column."
+    )
+
+
+def _spread_values(runs: Sequence[Mapping[str, Any]], output: str) -> dict[str, list[float]]:
+    by_measure = {
+        "paper_map, average": [
+            run["outputs"][output]["paper"]["average paper_map"]["value"] for run in runs
+        ]
+    }
+    for protocol in ("leave-one-out", "gallery"):
+        for measure in ("precision@10", "mAP, micro", "vote@10: ROC AUC"):
+            by_measure[f"{measure}, {protocol}"] = [
+                run["outputs"][output][protocol]["figures"][measure]["value"] for run in runs
+            ]
+    return by_measure
 
 
 def _leaks(result: Mapping[str, Any]) -> str:

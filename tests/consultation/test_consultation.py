@@ -283,4 +283,4 @@ def test_the_last_case_may_be_forgotten(tmp_path, encoder_file) -> None:
         forget(casebook=book, image=case.isic_id)
         answer = consultation.ask(QUERY, name="q")
     assert (answer.hits, answer.eligible, answer.share.value) == ((), 0, None)
-    assert "no case is benign or malignant" in answer.summary()[0]
+    assert "no case that is benign or malignant" in answer.summary()[0]

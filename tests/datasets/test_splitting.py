@@ -56,7 +56,7 @@ def row_sets(draw: st.DrawFn) -> list[tuple[str | None, str | None, str]]:
     return draw(st.lists(st.tuples(lesion, patient, diagnosis), min_size=POOL, max_size=POOL))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(row_sets(), st.tuples(st.integers(1, 6), st.integers(1, 3)), st.integers(0, 9), st.randoms())
 def test_nothing_stands_on_both_sides(
     pool: list[Path],

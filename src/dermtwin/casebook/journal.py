@@ -11,7 +11,17 @@ The entry `TRACES` stands for the database itself: rows were erased, but bytes o
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    true,
+)
 
 from dermtwin.casebook.database import Database
 from dermtwin.casebook.schema import ENCODERS, IMAGES, UNSETTLED
@@ -20,6 +30,10 @@ from dermtwin.casebook.store import ENCODERS as ENCODER_FOLDER
 from dermtwin.errors import CasebookError
 
 TRACES = DATABASE
+
+_STRIKE_OUT = delete(UNSETTLED).where(
+    UNSETTLED.c.path == bindparam("its_path"), UNSETTLED.c.owner == bindparam("its_owner")
+)
 
 
 def note(connection: Connection, paths: Iterable[str], *, owner: str) -> None:
@@ -32,9 +46,7 @@ def note(connection: Connection, paths: Iterable[str], *, owner: str) -> None:
 
 def strike_out(connection: Connection, path: str, *, owner: str) -> None:
     """Take one entry back: a row names the file now."""
-    connection.execute(
-        delete(UNSETTLED).where(and_(UNSETTLED.c.path == path, UNSETTLED.c.owner == owner))
-    )
+    connection.execute(_STRIKE_OUT, {"its_path": path, "its_owner": owner})
 
 
 def settle(database: Database, store: Store, *, owner: str | None) -> None:

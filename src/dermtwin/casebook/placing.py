@@ -7,7 +7,17 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, Connection, Table, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from dermtwin.casebook.records import MANY, VECTOR, EncoderRecord, Record, chunks, records
 from dermtwin.casebook.schema import (
@@ -84,16 +94,18 @@ def compare(case: Case, *, sha256: str, there: Record) -> Placed:
 
 def place(connection: Connection, case: Case, *, image: NewImage, encoder: EncoderRecord) -> Placed:
     """Put a new case in; one of its name that is there already is left alone."""
-    there = records(connection, [case.isic_id]).get(case.isic_id)
-    if there is not None:
+    found = _look(connection, case, sha256=image.sha256)
+    if found.case_key is not None:
+        there = records(connection, [case.isic_id])[case.isic_id]
         return compare(case, sha256=image.sha256, there=there)
-    if refusal := _foreign_patient(connection, case, key=None):
-        return refusal
-    values = _values(connection, case) | {"image_key": _image_key(connection, image)}
-    key = connection.scalar(insert(CASES).values(values).returning(CASES.c.key))
+    if found.other_patient is not None:
+        return _foreign_patient(case, found.other_patient)
+    image_key = found.image_key or connection.scalar(_NEW_IMAGE, _image_values(image))
+    values = _values(connection, case, found) | {"image_key": image_key}
+    key = connection.scalar(_NEW_CASE, values)
     vector = image.vector.astype(VECTOR).tobytes()
-    connection.execute(insert(CODES).values(case_key=key, encoder_key=encoder.key, vector=vector))
-    connection.execute(insert(CHANGES).values(case_key=key, kind="added"))
+    connection.execute(_NEW_CODE, {"case_key": key, "encoder_key": encoder.key, "vector": vector})
+    connection.execute(_NEW_CHANGE, {"case_key": key, "kind": "added"})
     return Placed(Outcome.ADDED)
 
 
@@ -106,12 +118,13 @@ def alter(connection: Connection, case: Case, *, sha256: str) -> Placed:
     found = compare(case, sha256=sha256, there=there)
     if found.outcome is not Outcome.DIFFERS:
         return found
-    if refusal := _foreign_patient(connection, case, key=there.key):
-        return refusal
+    keys = _look(connection, case, sha256=sha256)
+    if keys.other_patient is not None:
+        return _foreign_patient(case, keys.other_patient)
     before = owners_of(connection, [there.key])
-    values = _values(connection, case)
+    values = _values(connection, case, keys)
     connection.execute(update(CASES).where(CASES.c.key == there.key).values(values))
-    connection.execute(insert(CHANGES).values(case_key=there.key, kind="altered"))
+    connection.execute(_NEW_CHANGE, {"case_key": there.key, "kind": "altered"})
     remove_unused(connection, before)
     return Placed(Outcome.UPDATED)
 
@@ -155,61 +168,90 @@ def _remove_unused(
     )
 
 
-def _values(connection: Connection, case: Case) -> dict[str, object]:
+# Made once: to build a statement takes longer than to run it.
+_NEW_CASE = insert(CASES).returning(CASES.c.key)
+_NEW_IMAGE = insert(IMAGES).returning(IMAGES.c.key)
+_NEW_LESION = insert(LESIONS).returning(LESIONS.c.key)
+_NEW_PATIENT = insert(PATIENTS).returning(PATIENTS.c.key)
+_NEW_CODE = insert(CODES)
+_NEW_CHANGE = insert(CHANGES)
+
+_ISIC_ID, _LESION_ID, _PATIENT_ID, _SHA256 = (
+    bindparam(name, type_=Text) for name in ("isic_id", "lesion_id", "patient_id", "sha256")
+)
+# A patient to whom the case's lesion belongs by other cases.
+_OTHER_PATIENT = (
+    select(PATIENTS.c.patient_id)
+    .select_from(CASES.join(LESIONS).join(PATIENTS))
+    .where(
+        LESIONS.c.lesion_id == _LESION_ID,
+        PATIENTS.c.patient_id != _PATIENT_ID,
+        CASES.c.isic_id != _ISIC_ID,
+    )
+    .limit(1)
+)
+_LOOK = select(
+    *(
+        question.scalar_subquery().label(name)
+        for name, question in {
+            "case_key": select(CASES.c.key).where(CASES.c.isic_id == _ISIC_ID),
+            "lesion_key": select(LESIONS.c.key).where(LESIONS.c.lesion_id == _LESION_ID),
+            "patient_key": select(PATIENTS.c.key).where(PATIENTS.c.patient_id == _PATIENT_ID),
+            "image_key": select(IMAGES.c.key).where(IMAGES.c.sha256 == _SHA256),
+            "other_patient": _OTHER_PATIENT,
+        }.items()
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The keys that a case's names have already; None: not yet."""
+
+    case_key: int | None
+    lesion_key: int | None
+    patient_key: int | None
+    image_key: int | None
+    other_patient: str | None
+
+
+def _look(connection: Connection, case: Case, *, sha256: str) -> _Found:
+    names = {
+        "isic_id": case.isic_id,
+        "lesion_id": case.lesion_id,
+        "patient_id": case.patient_id,
+        "sha256": sha256,
+    }
+    return _Found(*connection.execute(_LOOK, names).one())
+
+
+def _values(connection: Connection, case: Case, found: _Found) -> dict[str, object]:
+    """A case's row but for its image; lesion and patient are given keys where they have none."""
+    lesion, patient = found.lesion_key, found.patient_key
+    if lesion is None and case.lesion_id is not None:
+        lesion = connection.scalar(_NEW_LESION, {"lesion_id": case.lesion_id})
+    if patient is None and case.patient_id is not None:
+        patient = connection.scalar(_NEW_PATIENT, {"patient_id": case.patient_id})
     plain = {name: getattr(case, name) for name in PLAIN_FIELDS}
     return plain | {
         "isic_id": case.isic_id,
-        "lesion_key": _name_key(connection, LESIONS, LESIONS.c.lesion_id, case.lesion_id),
-        "patient_key": _name_key(connection, PATIENTS, PATIENTS.c.patient_id, case.patient_id),
+        "lesion_key": lesion,
+        "patient_key": patient,
         "extra": json.dumps(dict(case.extra), sort_keys=True, ensure_ascii=False),
     }
 
 
-def _name_key(
-    connection: Connection, table: Table, column: Column[str], name: str | None
-) -> int | None:
-    """The key of a name, which is given one if it has none."""
-    if name is None:
-        return None
-    key: int | None = connection.scalar(select(table.c.key).where(column == name))
-    if key is None:
-        statement = insert(table).values({column.name: name}).returning(table.c.key)
-        key = connection.scalar(statement)
-    return key
+def _image_values(image: NewImage) -> dict[str, object]:
+    return {
+        "sha256": image.sha256,
+        "format": image.header.format,
+        "width": image.header.width,
+        "height": image.header.height,
+        "bytes": len(image.data),
+    }
 
 
-def _image_key(connection: Connection, image: NewImage) -> int | None:
-    key: int | None = connection.scalar(select(IMAGES.c.key).where(IMAGES.c.sha256 == image.sha256))
-    if key is not None:
-        return key
-    made: int | None = connection.scalar(
-        insert(IMAGES)
-        .values(
-            sha256=image.sha256,
-            format=image.header.format,
-            width=image.header.width,
-            height=image.header.height,
-            bytes=len(image.data),
-        )
-        .returning(IMAGES.c.key)
-    )
-    return made
-
-
-def _foreign_patient(connection: Connection, case: Case, *, key: int | None) -> Placed | None:
-    """Refuse a case whose lesion belongs, by other cases, to another patient."""
-    if case.lesion_id is None or case.patient_id is None:
-        return None
-    others = (
-        select(PATIENTS.c.patient_id)
-        .select_from(CASES.join(LESIONS).join(PATIENTS))
-        .where(LESIONS.c.lesion_id == case.lesion_id, PATIENTS.c.patient_id != case.patient_id)
-    )
-    if key is not None:
-        others = others.where(CASES.c.key != key)
-    other = connection.scalar(others.limit(1))
-    if other is None:
-        return None
+def _foreign_patient(case: Case, other: str) -> Placed:
     return Placed(
         Outcome.REFUSED,
         f"{case.isic_id}: lesion {case.lesion_id} belongs to patient {other} in the casebook, "

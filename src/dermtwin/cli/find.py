@@ -4,15 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
 from dermtwin.cli.options import Casebook, Json
 from dermtwin.cli.printing import note, out, print_json
-from dermtwin.vocabulary import DRAWN_NOTICE, Case
+from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy
 
 if TYPE_CHECKING:
     from dermtwin.consultation import Answer
+
+# The archive's words are sentences; a column has room for one word.
+_CONFIRMED = {
+    "histopathology": "histology",
+    "serial imaging showing no change": "follow-up",
+    "single image expert consensus": "consensus",
+    "confocal microscopy with consensus dermoscopy": "confocal",
+    "single contributor clinical assessment": "clinical",
+}
+_SEXES = {"female": "f", "male": "m"}
 
 
 def command(
@@ -63,11 +74,18 @@ def command(
 
 def _show(answer: "Answer") -> None:
     title = f"nearest cases of {answer.query}"
-    if any(found.case.is_drawn for found in answer.hits):
+    if answer.is_drawn:
         title += f" ({DRAWN_NOTICE})"
-    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
-    for heading in ("", "distance", "diagnosis", "confirmed by", "site", "age", "sex", "case"):
-        table.add_column(heading, justify="right" if heading in ("", "distance", "age") else "left")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("distance", justify="right", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    table.add_column("diagnosis")
+    table.add_column("confirmed", no_wrap=True)
+    table.add_column("site")
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("sex", no_wrap=True)
+    table.add_column("case", no_wrap=True)
     for found in answer.hits:
         hit = found.hit
         table.add_row(str(hit.rank), f"{hit.distance:.4f}", *_record(found.case), hit.isic_id)
@@ -77,14 +95,19 @@ def _show(answer: "Answer") -> None:
 
 
 def _record(case: Case) -> tuple[str, ...]:
-    style = {True: "magenta", False: "yellow"}.get(case.is_malignant)  # type: ignore[arg-type]
-    diagnosis = case.diagnosis or "unknown"
-    if case.diagnosis != case.diagnosis_1:
-        diagnosis = f"{diagnosis} ({(case.diagnosis_1 or 'unknown').lower()})"
     return (
-        f"[{style}]{diagnosis}[/]" if style else diagnosis,
-        case.diagnosis_confirm_type or "–",
-        case.anatom_site_general or "–",
+        _class(case),
+        escape(case.diagnosis or "–"),
+        _CONFIRMED.get(
+            case.diagnosis_confirm_type or "", escape(case.diagnosis_confirm_type or "–")
+        ),
+        escape(case.anatom_site_general or "–"),
         "–" if case.age_approx is None else str(case.age_approx),
-        case.sex or "–",
+        _SEXES.get(case.sex or "", case.sex or "–"),
     )
+
+
+def _class(case: Case) -> str:
+    word = escape((case.diagnosis_1 or "unknown").lower())
+    style = {Malignancy.MALIGNANT: "magenta", Malignancy.BENIGN: "yellow"}.get(case.diagnosis_1)  # type: ignore[call-overload]
+    return f"[{style}]{word}[/]" if style else word

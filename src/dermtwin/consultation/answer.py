@@ -38,11 +38,15 @@ class Share:
         return self.malignant / counted if counted else None
 
     def __str__(self) -> str:
-        counted = self.malignant + self.benign
-        neither = f" ({self.other:,} more are neither, or unknown)" if self.other else ""
         if self.value is None:
-            return f"no case is benign or malignant{neither}"
-        return f"{self.malignant:,} of {counted:,} are malignant, {self.value:.0%}{neither}"
+            return "no case that is benign or malignant"
+        if not self.other:
+            counted = self.benign + self.malignant
+            return f"{self.malignant:,} of {counted:,} malignant ({self.value:.0%})"
+        return (
+            f"{self.malignant:,} malignant, {self.benign:,} benign ({self.value:.0%} malignant), "
+            f"{self.other:,} neither or unknown"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,8 @@ class Answer:
     def summary(self) -> tuple[str, ...]:
         """What a table of the hits leaves unsaid, in sentences."""
         lines = [
-            f"Of the {len(self.hits)} cases shown, {self.share}.",
-            f"Of the {self.eligible:,} eligible cases (chosen from), {self.base}.",
+            f"Shown: {self.share}.",
+            f"Eligible: {self.eligible:,} cases, {self.base}: the base rate.",
         ]
         if own := self._own():
             lines.append(f"Left out as the picture's own: {own}.")

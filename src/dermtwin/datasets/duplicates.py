@@ -5,7 +5,8 @@ Found in three steps. Equal bytes are duplicates. Otherwise pairs whose perceptu
 confirmed on pixels: both pictures are reduced to their fine detail (grey 64x64, the blurred picture
 taken away, divided by its local contrast) and correlated, best over shifts of a few pixels. Two
 photographs of one lesion agree in their coarse shape, copies of one photograph also in their grain.
-docs/datasets.md shows how the thresholds were chosen.
+The dark
+surround of a lens is left out. docs/datasets.md shows how the thresholds were chosen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ _SIDE = 64
 _BLUR = 3.0
 # Grey levels: below it, contrast is noise and must not be blown up.
 _FLOOR = 2.0
+# Darker than this part of the bright skin, from the side inwards, is the lens; then its rim, pixels.
+_DARK = 0.4
+_RIM = 15
 _SHIFT = 3
 _BLOCK = 512
 _TURNS = 8
@@ -124,10 +128,24 @@ def _detail(grey: Image.Image) -> NDArray[np.float16]:
     # Eight bits are what Pillow blurs; four times the contrast fits in them and rounds less.
     contrast = _blur(Image.fromarray(np.minimum(np.abs(fine) * 4, 255).astype(np.uint8))) / 4
     even = fine / (contrast + _FLOOR)
-    even -= even.mean()
+    seen = ~_find_frame(np.asarray(grey))
+    even -= even.mean(where=seen) if seen.any() else 0
+    even *= seen
     length = max(float(np.sqrt((even * even).sum())), 1e-6)
     detail: NDArray[np.float16] = (even / length).astype(np.float16)
     return detail
+
+
+def _find_frame(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The dark surround of a round lens, with its soft rim: the same in unrelated photographs."""
+    dark = grey < _DARK * np.percentile(grey, 90)
+    outside = np.zeros_like(dark)
+    for turn in range(4):
+        # Dark all the way from one side.
+        reached = np.logical_and.accumulate(np.rot90(dark, turn), axis=0)
+        outside |= np.rot90(reached, -turn)
+    grown = Image.fromarray(outside.astype(np.uint8)).filter(ImageFilter.MaxFilter(_RIM))
+    return np.asarray(grown) > 0
 
 
 def _blur(grey: Image.Image) -> NDArray[np.float32]:

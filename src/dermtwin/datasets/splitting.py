@@ -19,8 +19,8 @@ from dermtwin.running import Track, untracked
 
 _CLASSES = {False: "benign", True: "malignant"}
 _SIDES = ("train", "test")
-# The random orders tried after the first: only where there is hardly more than what is asked for.
-_FURTHER_TRIES = 16
+# Ways to fill the sides that the search keeps in view: all of them where little is asked for.
+_BEAM = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,23 +196,21 @@ def connect(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def _assign(groups: list[_Group], *, needs: _Needs, rng: np.random.Generator) -> _Sides | None:
-    """Give each group to a side so that both hold enough; None where no try succeeds.
+    """Give each group to a side so that both hold enough; None where no way is found.
 
-    The first order is purely random. If it leaves a side short, the largest groups go first: the
-    small ones then even out what those have unbalanced.
+    A plain deal in random order does wherever there is a little more than what is asked for;
+    otherwise the ways to deal are searched.
     """
-    for attempt in range(1 + _FURTHER_TRIES):
-        order = [groups[place] for place in rng.permutation(len(groups))]
-        if attempt:
-            order.sort(key=lambda group: -max(group.count(False), group.count(True)))
-        sides = _deal(order, needs=needs)
-        if all(
-            sum(group.count(each) for group in sides[side]) >= needs[side]
-            for side in _SIDES
-            for each in _CLASSES
-        ):
-            return sides
-    return None
+    order = [groups[place] for place in rng.permutation(len(groups))]
+    sides = _deal(order, needs=needs)
+    if all(
+        sum(group.count(each) for group in sides[side]) >= needs[side]
+        for side in _SIDES
+        for each in _CLASSES
+    ):
+        return sides
+    order.sort(key=lambda group: -max(group.count(False), group.count(True)))
+    return _search(order, needs=needs)
 
 
 def _deal(order: Iterable[_Group], *, needs: _Needs) -> _Sides:
@@ -229,6 +227,32 @@ def _deal(order: Iterable[_Group], *, needs: _Needs) -> _Sides:
         sides[side].append(group)
         for each in _CLASSES:
             stock[side][each] += group.count(each)
+    return sides
+
+
+def _search(order: Sequence[_Group], *, needs: _Needs) -> _Sides | None:
+    """Beam search over all ways to deal; exact while there are no more than `_BEAM` different ones.
+
+    A way is what each side has of each class, cut at what it needs: int [n, 4] as train benign,
+    train malignant, test benign, test malignant.
+    """
+    full = np.array([needs[side] for side in _SIDES for _ in _CLASSES])
+    ways = np.zeros((1, len(full)), dtype=np.int64)
+    steps = []
+    for group in order:
+        brought = [group.count(each) for each in _CLASSES]
+        options = np.concatenate([ways + [*brought, 0, 0], ways + [0, 0, *brought]])
+        different, first = np.unique(np.minimum(options, full), axis=0, return_index=True)
+        best = np.argsort(-different.sum(axis=1), kind="stable")[:_BEAM]
+        steps.append((first[best], len(ways)))
+        ways = different[best]
+    if (ways[0] < full).any():
+        return None
+    sides: _Sides = {side: [] for side in _SIDES}
+    place = 0
+    for group, (origins, count) in zip(reversed(order), reversed(steps), strict=True):
+        side, place = divmod(int(origins[place]), count)
+        sides[_SIDES[side]].append(group)
     return sides
 
 

@@ -144,7 +144,7 @@ class OptimiserSettings:
     learning_rate: float = 0.001
     weight_decay: float = 0.0
     batch_pairs: int = 32
-    epochs: int = 12
+    epochs: int = 8
 
     def __post_init__(self) -> None:
         rate, decay = self.learning_rate, self.weight_decay

@@ -55,18 +55,25 @@ def smoothstep(values: Field, low: float | Field, high: float | Field) -> Field:
     return t * t * (np.float32(3) - np.float32(2) * t)
 
 
-def to_picture(values: Field) -> Image.Image:
-    """A field, or a stack of three or four [height, width, 3 or 4], in 0…1 as an 8-bit picture."""
-    levels = np.clip(values * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    if levels.shape[2:] == (4,):
-        # Pillow would take the fourth of RGBA for opacity and weigh the others with it.
-        return Image.frombytes("CMYK", levels.shape[1::-1], levels.tobytes())
-    return Image.fromarray(levels)
+def to_picture(planes: Field) -> Image.Image:
+    """A field [height, width], or three or four of them, in 0…1 as an 8-bit picture."""
+    levels = planes * np.float32(255)
+    levels += np.float32(0.5)
+    np.clip(levels, 0, 255, out=levels)
+    rounded = levels.astype(np.uint8)
+    if rounded.ndim == 2:
+        return Image.fromarray(rounded)
+    # Pillow would take the fourth channel of RGBA for opacity and weigh the others with it.
+    mode = "RGB" if len(rounded) == 3 else "CMYK"
+    return Image.merge(mode, [Image.fromarray(plane) for plane in rounded])
 
 
 def from_picture(picture: Image.Image) -> Field:
-    """An 8-bit picture as a field in 0…1."""
-    return np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+    """An 8-bit picture as a field in 0…1, or as many of them as it has channels."""
+    if len(picture.getbands()) == 1:
+        return np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+    planes = np.stack([np.asarray(band) for band in picture.split()])
+    return planes * np.float32(1 / 255)
 
 
 class Canvas:

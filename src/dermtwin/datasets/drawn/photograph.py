@@ -101,7 +101,8 @@ def take_photograph(
     picture = _make_skin(skin, rng=ground, shape=shape)
     # What scatters is lit by the same light and dimmed by the same melanin above it.
     dimming = np.float32(min(1.0, sum(skin.tone) / 3 / 190) ** 0.7)
-    picture = picture * passed + scattered * dimming
+    picture *= passed
+    picture += scattered * dimming
     _light(picture, rng=light)
     masks: dict[Artefact, Mask] = {}
     for kind in artefacts:
@@ -128,14 +129,14 @@ def _view(
 
     def seen(layers: NDArray[np.float32], *, beyond: tuple[int, int, int, int]) -> Stack:
         # Two pictures of four channels cost a third of seven single ones.
-        picture = to_picture(np.moveaxis(layers, 0, 2)).transform(
+        picture = to_picture(layers).transform(
             (width, height),
             Image.Transform.AFFINE,
             matrix,
             Image.Resampling.BILINEAR,
             fillcolor=beyond,
         )
-        return np.moveaxis(from_picture(picture), 2, 0)
+        return from_picture(picture)
 
     first = seen(np.concatenate([lesion.passed, lesion.inside[None]]), beyond=(255, 255, 255, 0))
     if not lesion.scattered.any():
@@ -206,5 +207,5 @@ def _expose(picture: Stack, *, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A little out of focus, a little grain, eight bits."""
     noise = rng.standard_normal(picture.shape[1:], dtype=np.float32) * np.float32(0.008)
     focus = rng.uniform(0.2, 0.8) * min(picture.shape[1:]) / 300
-    sharp = to_picture(np.moveaxis(picture + noise, 0, 2))
+    sharp = to_picture(picture + noise)
     return np.asarray(sharp.filter(ImageFilter.BoxBlur(focus)))
