@@ -82,7 +82,7 @@ def test_after_forgetting_no_byte_is_left(tmp_path, marked, encoder, encoder_fil
     with Casebook.open(book) as reader, Process() as other:
         reading = Consultation(reader)  # a reader stays at it all the time
         query = picture_of(make_cases(1, start=9999)[0])
-        while len(by_name) > 170:
+        while len(by_name) > 60:
             case = by_name[str(chance.choice(sorted(by_name)))]
             kinds = {
                 "patient": case.patient_id,

@@ -44,7 +44,7 @@ def test_an_empty_dataset(tmp_path) -> None:
 
 def test_too_few_images_says_how_many_there_are(world) -> None:
     done = world.run("split", "lesions", "out", "--train-per-class", 9999, "--test-per-class", 1)
-    refused(done, "9,999", "malignant", "benign")
+    refused(done, "9999", "malignant", "benign")
     assert not (world.folder / "out").exists()
 
 

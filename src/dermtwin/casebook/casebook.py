@@ -61,12 +61,11 @@ class Casebook:
             raise _no_casebook(store.folder)
         with told(store.database):
             casebook = cls(store, open_database(store.database))
-            with casebook.reading() as connection:
-                steps = pending(connection, where=str(path))
-                if not applied(connection):
-                    raise _no_casebook(store.folder)
-            if steps:
-                casebook._migrate()
+            try:
+                casebook._bring_up_to_date()
+            except BaseException:
+                casebook.close()
+                raise
         return casebook
 
     @classmethod
@@ -85,7 +84,11 @@ class Casebook:
                 if not store.database.is_file() or not store.database.stat().st_size:
                     make_database(store.database)
                 casebook = cls(store, open_database(store.database))
-                casebook._apply_steps()
+                try:
+                    casebook._apply_steps()
+                except BaseException:
+                    casebook.close()
+                    raise
         return casebook
 
     def __enter__(self) -> Self:
@@ -245,9 +248,14 @@ class Casebook:
             )
         return data
 
-    def _migrate(self) -> None:
-        with making(self.path):
-            self._apply_steps()
+    def _bring_up_to_date(self) -> None:
+        with self.reading() as connection:
+            steps = pending(connection, where=str(self.path))
+            if not applied(connection):
+                raise _no_casebook(self.path)
+        if steps:
+            with making(self.path):
+                self._apply_steps()
 
     def _apply_steps(self) -> None:
         # Another process may have been faster; then nothing is left to apply.
