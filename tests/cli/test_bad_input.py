@@ -53,7 +53,7 @@ def test_one_class_only(world, lesions) -> None:
     path.write_text(path.read_text().replace("Malignant", "Benign"))
     done = world.run("split", "few", "out", "--train-per-class", 1, "--test-per-class", 1)
     refused(done, "malignant")
-    refused(world.run("train", CONFIG, "few", "--out", "new.onnx"), "class")
+    refused(world.run("train", CONFIG, "few", "--out", "new.onnx"), "are benign")
     assert not (world.folder / "new.onnx").exists()
 
 

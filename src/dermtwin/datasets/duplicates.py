@@ -32,7 +32,8 @@ _SIDE = 64
 _BLUR = 3.0
 # Grey levels: below it, contrast is noise and must not be blown up.
 _FLOOR = 2.0
-# Darker than this part of the bright skin, from the side inwards, is the lens; then its rim, pixels.
+# What is darker than this part of the bright skin, from the side inwards, is the lens; then its rim
+# in pixels.
 _DARK = 0.4
 _RIM = 15
 _SHIFT = 3

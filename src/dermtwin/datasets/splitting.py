@@ -241,7 +241,8 @@ def _search(order: Sequence[_Group], *, needs: _Needs) -> _Sides | None:
     steps = []
     for group in order:
         brought = [group.count(each) for each in _CLASSES]
-        options = np.concatenate([ways + [*brought, 0, 0], ways + [0, 0, *brought]])
+        dealt = np.array([[*brought, 0, 0], [0, 0, *brought]])
+        options = np.concatenate([ways + dealt[0], ways + dealt[1]])
         different, first = np.unique(np.minimum(options, full), axis=0, return_index=True)
         best = np.argsort(-different.sum(axis=1), kind="stable")[:_BEAM]
         steps.append((first[best], len(ways)))

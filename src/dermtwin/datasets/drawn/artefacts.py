@@ -133,7 +133,7 @@ def _make_ink(rng: np.random.Generator, shape: tuple[int, int]) -> Layer:
             bend=rng.normal(0, 1.0),
         )
         canvas.tapered(curve, start=pen, end=pen * rng.uniform(0.7, 1.1))
-    rubbed = 0.75 + 0.3 * make_noise(rng, shape, cells=70)
+    rubbed = 0.78 + 0.11 * make_noise(rng, shape, cells=60)
     blots = ((88, 62, 140), (64, 66, 138), (46, 60, 120), (60, 96, 110))
     stroke = canvas.read(softness=0.008 * min(shape))
     return Layer(stroke * np.clip(rubbed, 0.35, 0.95), blots[rng.integers(len(blots))])
