@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,6 @@ from dermtwin.learning.settings import InputSettings, OptimiserSettings, Trainin
 from dermtwin.vocabulary import Case
 
 MakeBlobs = Callable[..., Dataset]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Beside other test processes a second thread only waits; and sums come in one order."""
-    if find_spec("torch"):
-        import torch
-
-        torch.set_num_threads(1)
 
 
 def blob(rng: np.random.Generator, *, malignant: bool) -> np.ndarray:

@@ -63,6 +63,21 @@ def test_same_settings_and_images_give_the_same_file(make_blobs, quick, tmp_path
     assert third.id != one.id
 
 
+def test_the_file_does_not_depend_on_the_number_of_threads(
+    make_blobs, quick, tmp_path: Path
+) -> None:
+    import torch
+
+    dataset, before = make_blobs(), torch.get_num_threads()
+    ids = set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        ids.add(train_encoder(quick, dataset, out=tmp_path / f"{threads}.onnx").id)
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert len(ids) == 1
+
+
 def test_training_tells_two_kinds_of_blobs_apart(make_blobs, quick, tmp_path: Path) -> None:
     longer = replace(quick, optimiser=replace(quick.optimiser, epochs=25))
     report = train_encoder(
@@ -183,7 +198,6 @@ def test_interrupted_training_goes_on_to_the_same_file(
 KILLED = """
 import pickle, sys, time
 from pathlib import Path
-import torch
 from dermtwin.learning.training import train_encoder
 
 def track(items, *, label, total=None):
@@ -193,7 +207,6 @@ def track(items, *, label, total=None):
             time.sleep(600)
         yield item
 
-torch.set_num_threads(1)
 settings, dataset = pickle.loads(Path(sys.argv[1]).read_bytes())
 train_encoder(settings, dataset, out=Path(sys.argv[2]), track=track)
 """

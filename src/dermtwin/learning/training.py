@@ -1,6 +1,8 @@
 """A training from dataset to encoder file."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,10 +54,11 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
     loop = TrainingLoop(settings, material)
     checkpoint = Checkpoint(out, _identity(settings, material))
     resumed_after = _resume(loop, checkpoint, restart=restart)
-    for _ in track(loop.steps(checkpoint), label="training", total=loop.steps_left):
-        pass
-    details = _details(settings, material, losses=loop.losses)
-    encoder = export_encoder(loop.network, material, out=out, details=details, track=track)
+    with _one_thread():
+        for _ in track(loop.steps(checkpoint), label="training", total=loop.steps_left):
+            pass
+        details = _details(settings, material, losses=loop.losses)
+        encoder = export_encoder(loop.network, material, out=out, details=details, track=track)
     images = material.training.images
     png, table = _write_curve(settings, out, losses=loop.losses, is_drawn=images.is_drawn)
     checkpoint.discard()
@@ -87,6 +90,21 @@ def _material(
 
     unseen = None if validation is None else load_images(validation, spec, track=track)
     return Material(examples(images), None if unseen is None else examples(unseen))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Work on one processor core for a while.
+
+    Sums then come in one order however many cores there are, so that equal settings give equal
+    weights; and layers as small as the paper's lose more time by sharing work than they gain.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _device() -> torch.device:
