@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONFIG, dermtwin
 from PIL import Image
+from program import CONFIG, dermtwin
 
 
 def refused(done, *words: str, code: int = 1) -> None:

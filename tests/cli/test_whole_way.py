@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from program import dermtwin
 
 VERBS = ("add", "check", "draw", "encode", "evaluate", "find", "forget", "split", "train")
 
@@ -26,8 +27,6 @@ def image_of(world, row: dict, *, part: str) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb, tmp_path) -> None:
-    from conftest import dermtwin
-
     done = dermtwin(verb, "--help", cwd=tmp_path, env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0
     assert f"Example: dermtwin {verb} " in done.stdout
