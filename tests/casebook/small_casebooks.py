@@ -76,8 +76,8 @@ def make_cases(count: int, *, seed: int = 0, start: int = 0) -> list[Case]:
 
 
 def picture(seed: int, *, size: tuple[int, int] = (48, 36)) -> bytes:
-    """A JPEG of sixteen random patches."""
-    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    """A JPEG of random patches, enough of them that no two pictures look like copies."""
+    patches = np.random.default_rng(seed).integers(0, 256, (18, 24, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(patches).resize(size, Image.Resampling.NEAREST).save(file, "JPEG", quality=95)
     return file.getvalue()

@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from threading import Lock
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from dermtwin.casebook import Casebook
 from dermtwin.consultation.answer import Answer, FoundCase, Share
+from dermtwin.datasets import DETAIL_SIDE, Detail, fine_detail, is_same_photograph
 from dermtwin.encoders import Encoder
-from dermtwin.errors import CasebookError, SettingsError
+from dermtwin.errors import CasebookError, ImageError, SettingsError
 from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
-from dermtwin.images import digest
+from dermtwin.images import decode, digest
+from dermtwin.running import in_order
 
 OUTPUT = "code"
 """The encoder's output that a casebook keeps and a gallery searches."""
@@ -98,7 +100,8 @@ class Consultation:
         """Find the nearest cases of a picture.
 
         The picture's own image, lesion and patient never come back, as far as they are known: by
-        its bytes, by an archive name (`ISIC_1234567`) that is a case here, or from the caller.
+        its bytes, by an archive name (`ISIC_1234567`) that is a case here, from the caller, or
+        because a case that would come back shows the same photograph (smaller, saved anew, turned).
 
         Args:
             data: the image file's bytes.
@@ -122,8 +125,13 @@ class Consultation:
             self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
         )
         question = _Question(code=code, k=k, filter=filter, every_image=every_image, own=own)
+        detail = fine_detail(decode(data, name=name, at_least=DETAIL_SIDE))
         snapshot, found, hits = self._settled(question)
-        base = snapshot.tally("diagnosis_1", filter=filter, exclude=own)
+        # Each round knows more of the picture's own, so there is a last one.
+        while copies := self._copies(detail, hits):
+            question = replace(question, own=question.own | self.casebook.kin(copies))
+            snapshot, found, hits = self._settled(question)
+        base = snapshot.tally("diagnosis_1", filter=filter, exclude=question.own)
         return Answer(
             query=name,
             encoder=self.encoder.id,
@@ -132,7 +140,7 @@ class Consultation:
             eligible=found.eligible,
             hits=hits,
             base=Share.of_tally(base),
-            known=own,
+            known=question.own,
         )
 
     def _cases_of(self, data: bytes, *, name: str) -> Collection[str]:
@@ -142,6 +150,23 @@ class Consultation:
         if _ARCHIVE_NAME.fullmatch(stem):
             same |= self.casebook.records([stem]).keys()
         return same
+
+    def _copies(self, detail: Detail, hits: Sequence[FoundCase]) -> list[str]:
+        """The hits that show the very photograph that was asked about."""
+        shown = in_order(self._detail_of, [found.hit.isic_id for found in hits])
+        return [
+            found.hit.isic_id
+            for found, other in zip(hits, shown, strict=True)
+            if other is not None and is_same_photograph(detail, other)
+        ]
+
+    def _detail_of(self, isic_id: str) -> Detail | None:
+        """A case's fine detail; None where its image cannot be read, of which `check` tells."""
+        try:
+            data = self.casebook.image(isic_id)
+            return fine_detail(decode(data, name=isic_id, at_least=DETAIL_SIDE))
+        except (CasebookError, ImageError):
+            return None
 
     def _settled(self, question: _Question) -> tuple[Snapshot, Found, tuple[FoundCase, ...]]:
         """Search, and read the hits' cases; again if one was forgotten in between."""

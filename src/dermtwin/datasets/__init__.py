@@ -4,7 +4,14 @@ from dermtwin.datasets.drawn.artefacts import Artefact
 from dermtwin.datasets.drawn.drawing import draw_dataset, draw_lesion
 from dermtwin.datasets.drawn.kinds import Kind
 from dermtwin.datasets.drawn.photograph import Photograph
-from dermtwin.datasets.duplicates import near_duplicates, near_duplicates_between
+from dermtwin.datasets.duplicates import (
+    DETAIL_SIDE,
+    Detail,
+    fine_detail,
+    is_same_photograph,
+    near_duplicates,
+    near_duplicates_between,
+)
 from dermtwin.datasets.fingerprint import fingerprint
 from dermtwin.datasets.reading import read_dataset
 from dermtwin.datasets.splitting import Split, connect, count_lesions, split_dataset
@@ -12,8 +19,10 @@ from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_fau
 from dermtwin.datasets.writing import write_table
 
 __all__ = [
+    "DETAIL_SIDE",
     "Artefact",
     "Dataset",
+    "Detail",
     "Fault",
     "FaultKind",
     "Kind",
@@ -25,7 +34,9 @@ __all__ = [
     "describe_faults",
     "draw_dataset",
     "draw_lesion",
+    "fine_detail",
     "fingerprint",
+    "is_same_photograph",
     "near_duplicates",
     "near_duplicates_between",
     "read_dataset",

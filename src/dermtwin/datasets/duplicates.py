@@ -5,8 +5,7 @@ Found in three steps. Equal bytes are duplicates. Otherwise pairs whose perceptu
 confirmed on pixels: both pictures are reduced to their fine detail (grey 64x64, the blurred picture
 taken away, divided by its local contrast) and correlated, best over shifts of a few pixels. Two
 photographs of one lesion agree in their coarse shape, copies of one photograph also in their grain.
-The dark
-surround of a lens is left out. docs/datasets.md shows how the thresholds were chosen.
+The dark surround of a lens is left out. docs/datasets.md shows how the thresholds were chosen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from dermtwin.errors import MissingExtraError
-from dermtwin.images import decode, digest, read_file
+from dermtwin.images import Rgb, decode, digest, read_file
 from dermtwin.running import Track, in_order, untracked
 
 HASH_DISTANCE = 10
@@ -28,7 +27,12 @@ HASH_DISTANCE = 10
 CORRELATION = 0.6
 """Correlation of fine detail from which on a candidate is a near-duplicate."""
 
-_SIDE = 64
+DETAIL_SIDE = 64
+"""Pixels of a side in which fine detail is looked at."""
+
+Detail = NDArray[np.float16]
+"""Fine detail of a picture: float16 [64, 64]."""
+
 _BLUR = 3.0
 # Grey levels: below it, contrast is noise and must not be blown up.
 _FLOOR = 2.0
@@ -84,13 +88,31 @@ def near_duplicates_between(
     return sorted(_find_pairs(first, second, track=track, within=False))
 
 
+def fine_detail(rgb: Rgb) -> Detail:
+    """What tells one photograph from another, of mean 0 and length 1: float16 [64, 64]."""
+    return _detail(_small_grey(rgb))
+
+
+def is_same_photograph(first: Detail, second: Detail) -> bool:
+    """Whether two pictures are one photograph, mirrored and turned copies included.
+
+    The last of the three steps alone, by the same threshold; it needs no extra.
+    """
+    prints = (_detail_alone(first), _detail_alone(second))
+    pairs = np.array([(0, 0, turn) for turn in range(_TURNS)], dtype=np.int64)
+    return bool((_correlate(*prints, pairs) >= CORRELATION).any())
+
+
+def _detail_alone(detail: Detail) -> _Prints:
+    return _Prints(np.empty(1, np.str_), np.empty((1, _TURNS), np.uint64), detail[None])
+
+
 def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
     imagehash = _import_imagehash()
 
-    def take(path: Path) -> tuple[str, list[int], NDArray[np.float16]]:
+    def take(path: Path) -> tuple[str, list[int], Detail]:
         data = read_file(path)
-        rgb = decode(data, name=str(path), at_least=_SIDE)
-        grey = Image.fromarray(rgb).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        grey = _small_grey(decode(data, name=str(path), at_least=DETAIL_SIDE))
         return digest(data), _hash(grey, imagehash), _detail(grey)
 
     taken = list(
@@ -99,8 +121,15 @@ def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
     return _Prints(
         np.array([each[0] for each in taken], dtype=np.str_),
         np.array([each[1] for each in taken], dtype=np.uint64).reshape(-1, _TURNS),
-        np.array([each[2] for each in taken], dtype=np.float16).reshape(-1, _SIDE, _SIDE),
+        np.array([each[2] for each in taken], dtype=np.float16).reshape(
+            -1, DETAIL_SIDE, DETAIL_SIDE
+        ),
     )
+
+
+def _small_grey(rgb: Rgb) -> Image.Image:
+    picture = Image.fromarray(rgb).convert("L")
+    return picture.resize((DETAIL_SIDE, DETAIL_SIDE), Image.Resampling.BOX)
 
 
 def _import_imagehash() -> Any:  # noqa: ANN401
@@ -123,7 +152,7 @@ def _turn(array: NDArray[Any], turn: int) -> NDArray[Any]:
     return np.ascontiguousarray(np.rot90(array.T if turn >= 4 else array, turn % 4))
 
 
-def _detail(grey: Image.Image) -> NDArray[np.float16]:
+def _detail(grey: Image.Image) -> Detail:
     """Fine detail, evened out over the picture, of mean 0 and length 1: [64, 64]."""
     fine = np.asarray(grey, dtype=np.float32) - _blur(grey)
     # Eight bits are what Pillow blurs; four times the contrast fits in them and rounds less.
@@ -133,7 +162,7 @@ def _detail(grey: Image.Image) -> NDArray[np.float16]:
     even -= even.mean(where=seen) if seen.any() else 0
     even *= seen
     length = max(float(np.sqrt((even * even).sum())), 1e-6)
-    detail: NDArray[np.float16] = (even / length).astype(np.float16)
+    detail: Detail = (even / length).astype(np.float16)
     return detail
 
 
@@ -194,6 +223,6 @@ def _correlate(first: _Prints, second: _Prints, pairs: _Pairs) -> NDArray[np.flo
     turned = np.stack([_turn(second.details[place], turn) for _, place, turn in pairs.tolist()])
     other = np.conj(np.fft.rfft2(turned.astype(np.float32)))
     shifts = np.r_[-_SHIFT : _SHIFT + 1]
-    surface = np.fft.irfft2(seen[i] * other, s=(_SIDE, _SIDE))
+    surface = np.fft.irfft2(seen[i] * other, s=(DETAIL_SIDE, DETAIL_SIDE))
     best: NDArray[np.float32] = surface[:, shifts][:, :, shifts].max(axis=(1, 2))
     return best

@@ -31,6 +31,13 @@ class Exclusion:
     def __bool__(self) -> bool:
         return bool(self.isic_ids or self.lesion_ids or self.patient_ids)
 
+    def __or__(self, other: "Exclusion") -> "Exclusion":
+        return Exclusion(
+            isic_ids=self.isic_ids | other.isic_ids,
+            lesion_ids=self.lesion_ids | other.lesion_ids,
+            patient_ids=self.patient_ids | other.patient_ids,
+        )
+
     def by_field(self) -> Mapping[str, frozenset[str]]:
         """The field's name with its values, for fields that have any."""
         fields = {
