@@ -141,7 +141,7 @@ class OptimiserSettings:
     """
 
     kind: Literal["adam"] = "adam"
-    learning_rate: float = 0.001
+    learning_rate: float = 0.002
     weight_decay: float = 0.0
     batch_pairs: int = 32
     epochs: int = 8
