@@ -1,4 +1,4 @@
-"""Run every `dermtwin` command that README.md and docs/ show, in one empty folder, README first.
+"""Run every `dermtwin` command that README.md and docs/ show, each page in an empty folder.
 
 A command stands in a ```console block on a line that begins with `$ `. Commands of other programs,
 or of data that is not here, stand in a block preceded by `<!-- not run: REASON -->`.
@@ -28,9 +28,9 @@ def commands(page: Path) -> Iterator[str]:
 def main() -> None:
     """Run them all; stop at the first that fails."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "configs").symlink_to(ROOT / "configs")
-        for page in pages:
+    for page in pages:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "configs").symlink_to(ROOT / "configs")
             for command in commands(page):
                 run(command, page=page, folder=folder)
 

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import dermtwin
+from dermtwin.datasets import read_dataset
 
 out = Path(sys.argv[1])
-lesions = dermtwin.draw(out / "lesions", lesions_per_class=6, seed=0)
-query = dermtwin.draw(out / "others", lesions_per_class=1, seed=1)
-shutil.copy(query.rows[0].image, out / "query.jpg")
+dermtwin.draw(out / "lesions", lesions_per_class=6, seed=0)
+dermtwin.draw(out / "others", lesions_per_class=1, seed=1)
+shutil.copy(read_dataset(out / "others").rows[0].image, out / "query.jpg")
 settings = Path(__file__).parent.parent / "configs" / "paper.toml"
 dermtwin.train(
     settings, out / "lesions", out=out / "encoder.onnx", overrides=["optimiser.epochs=1"]
