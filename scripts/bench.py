@@ -120,7 +120,10 @@ def measure_cases(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
         more_is_better=True,
     )
 
-    pictures = [marked(paths[n].read_bytes(), f"query {n}") for n in range(options.queries)]
+    # Other lesions than those in the casebook: a copy of a case would be looked at longer.
+    dermtwin.draw(folder / "queries", lesions_per_class=options.queries // 2, seed=1)
+    drawn = read_dataset(folder / "queries").rows[: options.queries]
+    pictures = [row.image.read_bytes() for row in drawn]
     with Casebook.open(folder / "cases") as casebook:
         consultation = Consultation(casebook)
         consultation.ask(pictures[0], name="warm", k=10)

@@ -16,8 +16,8 @@ from dermtwin.datasets import (
     Dataset,
     draw_dataset,
     fine_detail,
-    is_same_photograph,
     near_duplicates_between,
+    same_photographs,
 )
 from dermtwin.images import decode
 from dermtwin.verbs.add import add
@@ -79,8 +79,7 @@ def test_no_hit_is_the_querys_own_photograph_lesion_or_patient(
 def test_other_photographs_of_a_lesion_are_not_taken_for_copies(lesions) -> None:
     details = [fine_detail(decode(row.image.read_bytes(), name="x")) for row in lesions]
     for place, detail in enumerate(details):
-        same = [other for other, each in enumerate(details) if is_same_photograph(detail, each)]
-        assert same == [place]
+        assert np.flatnonzero(same_photographs(detail, details)).tolist() == [place]
 
 
 def test_a_case_whose_file_is_gone_is_still_found(lesions, book, tmp_path) -> None:

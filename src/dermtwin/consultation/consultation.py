@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dermtwin.casebook import Casebook
 from dermtwin.consultation.answer import Answer, FoundCase, Share
-from dermtwin.datasets import DETAIL_SIDE, Detail, fine_detail, is_same_photograph
+from dermtwin.datasets import DETAIL_SIDE, Detail, fine_detail, same_photographs
 from dermtwin.encoders import Encoder
 from dermtwin.errors import CasebookError, ImageError, SettingsError
 from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
@@ -153,12 +153,14 @@ class Consultation:
 
     def _copies(self, detail: Detail, hits: Sequence[FoundCase]) -> list[str]:
         """The hits that show the very photograph that was asked about."""
-        shown = in_order(self._detail_of, [found.hit.isic_id for found in hits])
-        return [
-            found.hit.isic_id
-            for found, other in zip(hits, shown, strict=True)
-            if other is not None and is_same_photograph(detail, other)
-        ]
+        names = [found.hit.isic_id for found in hits]
+        seen = {
+            name: other
+            for name, other in zip(names, in_order(self._detail_of, names), strict=True)
+            if other is not None
+        }
+        same = same_photographs(detail, list(seen.values()))
+        return [name for name, is_same in zip(seen, same, strict=True) if is_same]
 
     def _detail_of(self, isic_id: str) -> Detail | None:
         """A case's fine detail; None where its image cannot be read, of which `check` tells."""

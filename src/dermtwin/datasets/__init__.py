@@ -8,9 +8,9 @@ from dermtwin.datasets.duplicates import (
     DETAIL_SIDE,
     Detail,
     fine_detail,
-    is_same_photograph,
     near_duplicates,
     near_duplicates_between,
+    same_photographs,
 )
 from dermtwin.datasets.fingerprint import fingerprint
 from dermtwin.datasets.reading import read_dataset
@@ -36,10 +36,10 @@ __all__ = [
     "draw_lesion",
     "fine_detail",
     "fingerprint",
-    "is_same_photograph",
     "near_duplicates",
     "near_duplicates_between",
     "read_dataset",
+    "same_photographs",
     "split_dataset",
     "write_table",
 ]

@@ -39,13 +39,16 @@ _FLOOR = 2.0
 # What is darker than this part of the bright skin, from the side inwards, is the lens; then its rim
 # in pixels.
 _DARK = 0.4
-_RIM = 15
-_SHIFT = 3
+_RIM = 7
+_SHIFTS = (-3, -2, -1, 0, 1, 2, 3)
 _BLOCK = 512
 _TURNS = 8
 
 _Pairs = NDArray[np.int64]
 """Candidates: int64 [n, 3] as first, second, turn of the second."""
+
+_Spectra = NDArray[np.complexfloating[Any, Any]]
+"""Fourier transforms of details: complex [..., 64, 33]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +96,18 @@ def fine_detail(rgb: Rgb) -> Detail:
     return _detail(_small_grey(rgb))
 
 
-def is_same_photograph(first: Detail, second: Detail) -> bool:
-    """Whether two pictures are one photograph, mirrored and turned copies included.
+def same_photographs(detail: Detail, others: Sequence[Detail]) -> list[bool]:
+    """Which of some pictures are one photograph with another, mirrored and turned copies included.
 
     The last of the three steps alone, by the same threshold; it needs no extra.
     """
-    prints = (_detail_alone(first), _detail_alone(second))
-    pairs = np.array([(0, 0, turn) for turn in range(_TURNS)], dtype=np.int64)
-    return bool((_correlate(*prints, pairs) >= CORRELATION).any())
-
-
-def _detail_alone(detail: Detail) -> _Prints:
-    return _Prints(np.empty(1, np.str_), np.empty((1, _TURNS), np.uint64), detail[None])
+    if not others:
+        return []
+    laid = np.stack([_turn(detail, turn) for turn in range(_TURNS)])
+    # [1, turns, 64, 33] times [others, 1, 64, 33]
+    product = _spectra(laid)[None] * np.conj(_spectra(np.stack(others)))[:, None]
+    best = _over_shifts(product).max(axis=1)
+    return [bool(correlation >= CORRELATION) for correlation in best]
 
 
 def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
@@ -174,7 +177,11 @@ def _find_frame(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
         # Dark all the way from one side.
         reached = np.logical_and.accumulate(np.rot90(dark, turn), axis=0)
         outside |= np.rot90(reached, -turn)
-    grown = Image.fromarray(outside.astype(np.uint8)).filter(ImageFilter.MaxFilter(_RIM))
+    if not outside.any():
+        return outside
+    grown = Image.fromarray(outside.astype(np.uint8))
+    for _ in range(_RIM):  # many small steps grow the same square as a large one, and sooner
+        grown = grown.filter(ImageFilter.MaxFilter(3))
     return np.asarray(grown) > 0
 
 
@@ -219,10 +226,18 @@ def _candidates(first: _Prints, second: _Prints, *, start: int, within: bool) ->
 def _correlate(first: _Prints, second: _Prints, pairs: _Pairs) -> NDArray[np.float32]:
     """Correlation of fine detail of each pair, the best over small shifts: float32 [n]."""
     left, i = np.unique(pairs[:, 0], return_inverse=True)
-    seen = np.fft.rfft2(first.details[left].astype(np.float32))
+    seen = _spectra(first.details[left])
     turned = np.stack([_turn(second.details[place], turn) for _, place, turn in pairs.tolist()])
-    other = np.conj(np.fft.rfft2(turned.astype(np.float32)))
-    shifts = np.r_[-_SHIFT : _SHIFT + 1]
-    surface = np.fft.irfft2(seen[i] * other, s=(DETAIL_SIDE, DETAIL_SIDE))
-    best: NDArray[np.float32] = surface[:, shifts][:, :, shifts].max(axis=(1, 2))
+    return _over_shifts(seen[i] * np.conj(_spectra(turned)))
+
+
+def _spectra(details: NDArray[np.float16]) -> _Spectra:
+    """Fourier transforms of details: [n, 64, 64] to [n, 64, 33]."""
+    return np.fft.rfft2(details.astype(np.float32))
+
+
+def _over_shifts(product: _Spectra) -> NDArray[np.float32]:
+    """The best correlation over small shifts: products of spectra [..., 64, 33] to [...]."""
+    surface = np.fft.irfft2(product, s=(DETAIL_SIDE, DETAIL_SIDE))
+    best: NDArray[np.float32] = surface[..., _SHIFTS, :][..., _SHIFTS].max(axis=(-2, -1))
     return best
