@@ -86,18 +86,22 @@ OPEN = (
 )
 
 
-def extract(metrics: Mapping[str, Any], *, name: str, commands: Sequence[str]) -> dict[str, Any]:
+def extract(
+    metrics: Mapping[str, Any], *, name: str, note: str, commands: Sequence[str]
+) -> dict[str, Any]:
     """Cut what the page shows out of an evaluation's metrics.json.
 
     Args:
         metrics: as read from the file.
         name: what to call the data.
+        note: what a reader should know before the figures; empty: nothing.
         commands: how it was made, one a line.
     """
     card = metrics["encoder"]["card"]
     return {
         "format": RESULT_FORMAT,
         "name": name,
+        "note": note,
         "commands": list(commands),
         "drawn": metrics["drawn"],
         "made_at": metrics["made_at"],
@@ -189,6 +193,8 @@ def _result(
     drawn = f" ({DRAWN_NOTICE})" if result["drawn"] else ""
     yield f"## Results: {result['name']}{drawn}"
     yield _made_of(result)
+    if result["note"]:
+        yield result["note"]
     yield "### Table I"
     yield from _table_one(result)
     for protocol in ("leave-one-out", "gallery"):
@@ -370,6 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", nargs="*", type=Path, help="result files")
     parser.add_argument("--extract", type=Path, metavar="METRICS", help="an evaluation's file")
     parser.add_argument("--name", help="with --extract: what to call the data")
+    parser.add_argument("--note", default="", help="with --extract: a sentence before the figures")
     parser.add_argument("--command", action="append", default=[], help="with --extract")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
@@ -377,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("give either result files, or --extract with --name.")
     if given.extract:
         metrics = json.loads(given.extract.read_text())
-        result = extract(metrics, name=given.name, commands=given.command)
+        result = extract(metrics, name=given.name, note=given.note, commands=given.command)
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     else:
         text = page([_read(path) for path in sorted(given.results)])
