@@ -1,4 +1,4 @@
-"""Run every `dermtwin` command that README.md and docs/ show, each page in an empty folder.
+"""Run every `dermtwin` command that README.md and docs/ show, once each, README first.
 
 A command stands in a ```console block on a line that begins with `$ `. Commands of other programs,
 or of data that is not here, stand in a block preceded by `<!-- not run: REASON -->`.
@@ -28,11 +28,15 @@ def commands(page: Path) -> Iterator[str]:
 def main() -> None:
     """Run them all; stop at the first that fails."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for page in pages:
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "configs").symlink_to(ROOT / "configs")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "configs").symlink_to(ROOT / "configs")
+        ran = set()
+        for page in pages:
             for command in commands(page):
-                run(command, page=page, folder=folder)
+                words = tuple(shlex.split(command))
+                if words not in ran:
+                    run(command, page=page, folder=folder)
+                ran.add(words)
 
 
 def run(command: str, *, page: Path, folder: str) -> None:

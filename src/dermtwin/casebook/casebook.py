@@ -167,6 +167,10 @@ class Casebook:
         record = self.records([isic_id]).get(isic_id)
         if record is None:
             raise CasebookError(f"the casebook {self.path} holds no case {isic_id}.")
+        return self.image_of(record)
+
+    def image_of(self, record: Record) -> bytes:
+        """The image file of a case whose record was read; see `image`."""
         path = image_path(record.sha256, format=record.format)
         return self._checked_file(path, record.sha256)
 

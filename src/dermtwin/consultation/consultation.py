@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from threading import Lock
@@ -10,14 +10,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.casebook import Casebook
+from dermtwin.casebook import Casebook, Record
 from dermtwin.consultation.answer import Answer, FoundCase, Share
 from dermtwin.datasets import DETAIL_SIDE, Detail, fine_detail, same_photographs
 from dermtwin.encoders import Encoder
 from dermtwin.errors import CasebookError, ImageError, SettingsError
 from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
 from dermtwin.images import decode, digest
-from dermtwin.running import in_order
 
 OUTPUT = "code"
 """The encoder's output that a casebook keeps and a gallery searches."""
@@ -126,11 +125,11 @@ class Consultation:
         )
         question = _Question(code=code, k=k, filter=filter, every_image=every_image, own=own)
         detail = fine_detail(decode(data, name=name, at_least=DETAIL_SIDE))
-        snapshot, found, hits = self._settled(question)
+        snapshot, found, cases = self._settled(question)
         # Each round knows more of the picture's own, so there is a last one.
-        while copies := self._copies(detail, hits):
+        while copies := self._copies(detail, cases.values()):
             question = replace(question, own=question.own | self.casebook.kin(copies))
-            snapshot, found, hits = self._settled(question)
+            snapshot, found, cases = self._settled(question)
         base = snapshot.tally("diagnosis_1", filter=filter, exclude=question.own)
         return Answer(
             query=name,
@@ -138,7 +137,7 @@ class Consultation:
             version=snapshot.version,
             ms=(time.perf_counter() - start) * 1000,
             eligible=found.eligible,
-            hits=hits,
+            hits=tuple(FoundCase(hit, cases[hit.isic_id].case) for hit in found.hits),
             base=Share.of_tally(base),
             known=question.own,
         )
@@ -151,37 +150,30 @@ class Consultation:
             same |= self.casebook.records([stem]).keys()
         return same
 
-    def _copies(self, detail: Detail, hits: Sequence[FoundCase]) -> list[str]:
+    def _copies(self, detail: Detail, hits: Iterable[Record]) -> list[str]:
         """The hits that show the very photograph that was asked about."""
-        names = [found.hit.isic_id for found in hits]
-        seen = {
-            name: other
-            for name, other in zip(names, in_order(self._detail_of, names), strict=True)
-            if other is not None
-        }
+        # One after the other: for a few small pictures threads wait for each other longer.
+        looked_at = {hit.case.isic_id: self._detail_of(hit) for hit in hits}
+        seen = {name: other for name, other in looked_at.items() if other is not None}
         same = same_photographs(detail, list(seen.values()))
         return [name for name, is_same in zip(seen, same, strict=True) if is_same]
 
-    def _detail_of(self, isic_id: str) -> Detail | None:
+    def _detail_of(self, record: Record) -> Detail | None:
         """A case's fine detail; None where its image cannot be read, of which `check` tells."""
         try:
-            data = self.casebook.image(isic_id)
-            return fine_detail(decode(data, name=isic_id, at_least=DETAIL_SIDE))
+            data = self.casebook.image_of(record)
+            return fine_detail(decode(data, name=record.case.isic_id, at_least=DETAIL_SIDE))
         except (CasebookError, ImageError):
             return None
 
-    def _settled(self, question: _Question) -> tuple[Snapshot, Found, tuple[FoundCase, ...]]:
+    def _settled(self, question: _Question) -> tuple[Snapshot, Found, dict[str, Record]]:
         """Search, and read the hits' cases; again if one was forgotten in between."""
         for _ in range(_TRIES):
             snapshot = self.refresh()
             found = question.ask(snapshot)
             records = self.casebook.records([hit.isic_id for hit in found.hits])
             if all(hit.isic_id in records for hit in found.hits):
-                return (
-                    snapshot,
-                    found,
-                    tuple(FoundCase(hit, records[hit.isic_id].case) for hit in found.hits),
-                )
+                return snapshot, found, records
         raise CasebookError(
             f"the casebook {self.casebook.path} is being emptied faster than it can be read; "
             "ask again when that is done."
