@@ -15,9 +15,9 @@ from dermtwin.consultation import Consultation
 from dermtwin.datasets import (
     Dataset,
     draw_dataset,
-    fine_detail,
     near_duplicates_between,
     same_photographs,
+    small_grey,
 )
 from dermtwin.images import decode
 from dermtwin.verbs.add import add
@@ -77,9 +77,9 @@ def test_no_hit_is_the_querys_own_photograph_lesion_or_patient(
 
 
 def test_other_photographs_of_a_lesion_are_not_taken_for_copies(lesions) -> None:
-    details = [fine_detail(decode(row.image.read_bytes(), name="x")) for row in lesions]
-    for place, detail in enumerate(details):
-        assert np.flatnonzero(same_photographs(detail, details)).tolist() == [place]
+    greys = [small_grey(decode(row.image.read_bytes(), name="x")) for row in lesions]
+    for place, grey in enumerate(greys):
+        assert np.flatnonzero(same_photographs(grey, greys)).tolist() == [place]
 
 
 def test_a_case_whose_file_is_gone_is_still_found(lesions, book, tmp_path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dermtwin.casebook import Casebook, Record
 from dermtwin.consultation.answer import Answer, FoundCase, Share
-from dermtwin.datasets import DETAIL_SIDE, Detail, fine_detail, same_photographs
+from dermtwin.datasets import DETAIL_SIDE, SmallGrey, same_photographs, small_grey
 from dermtwin.encoders import Encoder
 from dermtwin.errors import CasebookError, ImageError, SettingsError
 from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
@@ -124,10 +124,10 @@ class Consultation:
             self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
         )
         question = _Question(code=code, k=k, filter=filter, every_image=every_image, own=own)
-        detail = fine_detail(decode(data, name=name, at_least=DETAIL_SIDE))
+        grey = small_grey(decode(data, name=name, at_least=DETAIL_SIDE))
         snapshot, found, cases = self._settled(question)
         # Each round knows more of the picture's own, so there is a last one.
-        while copies := self._copies(detail, cases.values()):
+        while copies := self._copies(grey, cases.values()):
             question = replace(question, own=question.own | self.casebook.kin(copies))
             snapshot, found, cases = self._settled(question)
         base = snapshot.tally("diagnosis_1", filter=filter, exclude=question.own)
@@ -150,19 +150,19 @@ class Consultation:
             same |= self.casebook.records([stem]).keys()
         return same
 
-    def _copies(self, detail: Detail, hits: Iterable[Record]) -> list[str]:
+    def _copies(self, grey: SmallGrey, hits: Iterable[Record]) -> list[str]:
         """The hits that show the very photograph that was asked about."""
         # One after the other: for a few small pictures threads wait for each other longer.
-        looked_at = {hit.case.isic_id: self._detail_of(hit) for hit in hits}
+        looked_at = {hit.case.isic_id: self._grey_of(hit) for hit in hits}
         seen = {name: other for name, other in looked_at.items() if other is not None}
-        same = same_photographs(detail, list(seen.values()))
+        same = same_photographs(grey, list(seen.values()))
         return [name for name, is_same in zip(seen, same, strict=True) if is_same]
 
-    def _detail_of(self, record: Record) -> Detail | None:
-        """A case's fine detail; None where its image cannot be read, of which `check` tells."""
+    def _grey_of(self, record: Record) -> SmallGrey | None:
+        """A case's picture, small and grey; None where it cannot be read (`check` tells of it)."""
         try:
             data = self.casebook.image_of(record)
-            return fine_detail(decode(data, name=record.case.isic_id, at_least=DETAIL_SIDE))
+            return small_grey(decode(data, name=record.case.isic_id, at_least=DETAIL_SIDE))
         except (CasebookError, ImageError):
             return None
 

@@ -6,11 +6,11 @@ from dermtwin.datasets.drawn.kinds import Kind
 from dermtwin.datasets.drawn.photograph import Photograph
 from dermtwin.datasets.duplicates import (
     DETAIL_SIDE,
-    Detail,
-    fine_detail,
+    SmallGrey,
     near_duplicates,
     near_duplicates_between,
     same_photographs,
+    small_grey,
 )
 from dermtwin.datasets.fingerprint import fingerprint
 from dermtwin.datasets.reading import read_dataset
@@ -22,24 +22,24 @@ __all__ = [
     "DETAIL_SIDE",
     "Artefact",
     "Dataset",
-    "Detail",
     "Fault",
     "FaultKind",
     "Kind",
     "Photograph",
     "Row",
+    "SmallGrey",
     "Split",
     "connect",
     "count_lesions",
     "describe_faults",
     "draw_dataset",
     "draw_lesion",
-    "fine_detail",
     "fingerprint",
     "near_duplicates",
     "near_duplicates_between",
     "read_dataset",
     "same_photographs",
+    "small_grey",
     "split_dataset",
     "write_table",
 ]

@@ -33,7 +33,12 @@ DETAIL_SIDE = 64
 Detail = NDArray[np.float16]
 """Fine detail of a picture: float16 [64, 64]."""
 
+SmallGrey = NDArray[np.uint8]
+"""A picture made small and grey: uint8 [64, 64]."""
+
 _BLUR = 3.0
+# Copies agree far better than that, changed colours and small shifts included; most strangers less.
+_COARSE_CORRELATION = 0.9
 # Grey levels: below it, contrast is noise and must not be blown up.
 _FLOOR = 2.0
 # What is darker than this part of the bright skin, from the side inwards, is the lens; then its rim
@@ -91,23 +96,48 @@ def near_duplicates_between(
     return sorted(_find_pairs(first, second, track=track, within=False))
 
 
-def fine_detail(rgb: Rgb) -> Detail:
-    """What tells one photograph from another, of mean 0 and length 1: float16 [64, 64]."""
-    return _detail(_small_grey(rgb))
+def small_grey(rgb: Rgb) -> SmallGrey:
+    """A picture as `same_photographs` looks at it: uint8 [64, 64]."""
+    return np.asarray(_small_grey(rgb))
 
 
-def same_photographs(detail: Detail, others: Sequence[Detail]) -> list[bool]:
+def same_photographs(grey: SmallGrey, others: Sequence[SmallGrey]) -> list[bool]:
     """Which of some pictures are one photograph with another, mirrored and turned copies included.
 
-    The last of the three steps alone, by the same threshold; it needs no extra.
+    The last of the three steps, by the same threshold, on those that agree in their coarse shape;
+    unlike hashes, neither needs an extra.
     """
-    if not others:
-        return []
+    near = [place for place, agrees in enumerate(_agree_coarsely(grey, others)) if agrees]
+    if not near:
+        return [False] * len(others)
+    detail, *details = (
+        _detail(Image.fromarray(each)) for each in (grey, *map(others.__getitem__, near))
+    )
     laid = np.stack([_turn(detail, turn) for turn in range(_TURNS)])
-    # [1, turns, 64, 33] times [others, 1, 64, 33]
-    product = _spectra(laid)[None] * np.conj(_spectra(np.stack(others)))[:, None]
-    best = _over_shifts(product).max(axis=1)
-    return [bool(correlation >= CORRELATION) for correlation in best]
+    # [1, turns, 64, 33] times [near, 1, 64, 33]
+    product = _spectra(laid)[None] * np.conj(_spectra(np.stack(details)))[:, None]
+    best = dict(zip(near, _over_shifts(product).max(axis=1), strict=True))
+    return [bool(best.get(place, 0) >= CORRELATION) for place in range(len(others))]
+
+
+def _agree_coarsely(grey: SmallGrey, others: Sequence[SmallGrey]) -> NDArray[np.bool_]:
+    """Whether means over 8x8 places correlate in any turn: bool [others]."""
+    if not others:
+        return np.zeros(0, dtype=np.bool_)
+    first, rest = _coarse(grey[None]), _coarse(np.stack(others))
+    laid = np.stack([_turn(first[0], turn).ravel() for turn in range(_TURNS)])
+    correlation = rest.reshape(len(others), -1) @ laid.T
+    agrees: NDArray[np.bool_] = correlation.max(axis=1) >= _COARSE_CORRELATION
+    return agrees
+
+
+def _coarse(greys: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Means over 8x8 places, of mean 0 and length 1: [n, 64, 64] to [n, 8, 8]."""
+    means = greys.reshape(-1, 8, DETAIL_SIDE // 8, 8, DETAIL_SIDE // 8).mean(axis=(2, 4))
+    means -= means.mean(axis=(1, 2), keepdims=True)
+    lengths = np.sqrt((means * means).sum(axis=(1, 2), keepdims=True))
+    coarse: NDArray[np.float64] = means / np.maximum(lengths, 1e-6)
+    return coarse
 
 
 def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
