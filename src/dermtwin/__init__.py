@@ -14,7 +14,19 @@ from typing import Any
 
 __version__ = version("dermtwin")
 
-_VERBS = ("add", "check", "draw", "encode", "evaluate", "find", "forget", "split", "train")
+_VERBS = (
+    "add",
+    "check",
+    "draw",
+    "encode",
+    "evaluate",
+    "evaluate_preparation",
+    "find",
+    "forget",
+    "prepare",
+    "split",
+    "train",
+)
 
 __all__ = ["__version__", *_VERBS]
 

@@ -30,6 +30,18 @@ class Malignancy(StrEnum):
     MALIGNANT = "Malignant"
 
 
+class Artefact(StrEnum):
+    """What can be in the way of the lesion; named as in Bissoto 2020's annotations."""
+
+    HAIR = "hair"
+    RULER = "ruler"
+    INK = "ink"
+    GEL_BUBBLE = "gel_bubble"
+    GEL_BORDER = "gel_border"
+    DARK_CORNER = "dark_corner"
+    PATCHES = "patches"
+
+
 class Sex(StrEnum):
     """The archive's `sex`."""
 

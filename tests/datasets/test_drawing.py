@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from dermtwin.datasets import Artefact, Dataset, Kind, draw_dataset, draw_lesion, fingerprint
+from dermtwin.datasets import Dataset, Kind, draw_dataset, draw_lesion, fingerprint
 from dermtwin.datasets.drawn.drawing import _draw_sitting
 from dermtwin.datasets.drawn.population import plan_sittings
 from dermtwin.errors import DatasetError, SettingsError
 from dermtwin.verbs.draw import draw
-from dermtwin.vocabulary import vocabulary_of
+from dermtwin.vocabulary import Artefact, vocabulary_of
 
 SIZE = (200, 150)
 

@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from dermtwin import __version__
-from dermtwin.cli import add, check, draw, encode, evaluate, find, forget, split, train
+from dermtwin.cli import (
+    add,
+    check,
+    draw,
+    encode,
+    evaluate,
+    evaluate_preparation,
+    find,
+    forget,
+    prepare,
+    split,
+    train,
+)
 from dermtwin.cli.printing import complain
 from dermtwin.errors import DermtwinError
 
@@ -23,8 +35,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for verb in (draw, split, train, encode, add, find, forget, check, evaluate):
-    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+for verb in (
+    draw,
+    prepare,
+    split,
+    train,
+    encode,
+    add,
+    find,
+    forget,
+    check,
+    evaluate,
+    evaluate_preparation,
+):
+    app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 
 
 @app.callback(invoke_without_command=True)

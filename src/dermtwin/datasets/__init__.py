@@ -1,6 +1,5 @@
 """Folders of images with their tables: read, checked, split, drawn."""
 
-from dermtwin.datasets.drawn.artefacts import Artefact
 from dermtwin.datasets.drawn.drawing import draw_dataset, draw_lesion
 from dermtwin.datasets.drawn.kinds import Kind
 from dermtwin.datasets.drawn.photograph import Photograph
@@ -13,6 +12,7 @@ from dermtwin.datasets.duplicates import (
     small_grey,
 )
 from dermtwin.datasets.fingerprint import fingerprint
+from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.datasets.reading import read_dataset
 from dermtwin.datasets.splitting import Split, connect, count_lesions, split_dataset
 from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_faults
@@ -20,7 +20,8 @@ from dermtwin.datasets.writing import write_table
 
 __all__ = [
     "DETAIL_SIDE",
-    "Artefact",
+    "HELD_OUT_SEED",
+    "HELD_OUT_SHARE",
     "Dataset",
     "Fault",
     "FaultKind",
@@ -35,6 +36,7 @@ __all__ = [
     "draw_dataset",
     "draw_lesion",
     "fingerprint",
+    "is_held_out",
     "near_duplicates",
     "near_duplicates_between",
     "read_dataset",

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -78,7 +78,9 @@ def export_encoder(
         "map": ((pooled - mean) / deviation).sigmoid().numpy(),
     }
     exported = ExportedNetwork(network.cpu(), mean=mean, deviation=deviation).eval()
-    model = _onnx_model(exported, size=examples.spec.size)
+    # Two images: with one, the exporter would take the number of images for a constant.
+    example = torch.zeros(2, 3, examples.spec.size, examples.spec.size)
+    model = onnx_bytes(exported, example, outputs=_OUTPUTS, any_number=True)
     card = _card(details, examples.spec, {name: expected[name].shape[1:] for name in _OUTPUTS})
     encoder = Encoder(with_card(model, card.to_json()), name=str(out))
     codes = _encode_all(encoder, examples, track=track)
@@ -104,16 +106,24 @@ def _mean_and_deviation(pooled: Tensor) -> tuple[float, float]:
     return mean, deviation
 
 
-def _onnx_model(network: ExportedNetwork, *, size: int) -> bytes:
-    # Two images: with one, the exporter would take the number of images for a constant.
-    example = torch.zeros(2, 3, size, size)
+def onnx_bytes(
+    network: torch.nn.Module, example: Tensor, *, outputs: Sequence[str], any_number: bool
+) -> bytes:
+    """A network as an ONNX graph, the same bytes wherever it is made.
+
+    Args:
+        network: in evaluation mode.
+        example: images as it takes them; two or more where any number of them shall do.
+        outputs: their names.
+        any_number: whether the graph takes any number of images, or as many as the example has.
+    """
     with _silenced():
         program = torch.onnx.export(
             network,
             (example,),
             input_names=[INPUT_NAME],
-            output_names=list(_OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("N")},),
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("N")},) if any_number else None,
             dynamo=True,
             verbose=False,
         )

@@ -6,27 +6,15 @@ at the lesion's class, so that none of them gives the class away.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.datasets.drawn.fields import Canvas, Field, make_curve, make_noise, smoothstep
+from dermtwin.vocabulary import Artefact
 
 Colour = tuple[float, float, float]
-
-
-class Artefact(StrEnum):
-    """What can be in the way of the lesion; named as in Bissoto 2020's annotations."""
-
-    HAIR = "hair"
-    RULER = "ruler"
-    INK = "ink"
-    GEL_BUBBLE = "gel_bubble"
-    GEL_BORDER = "gel_border"
-    DARK_CORNER = "dark_corner"
-    PATCHES = "patches"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dermtwin.datasets.drawn.artefacts import Artefact, draw_artefacts, order_artefacts
+from dermtwin.datasets.drawn.artefacts import draw_artefacts, order_artefacts
 from dermtwin.datasets.drawn.kinds import Kind, Traits, draw_traits
 from dermtwin.datasets.drawn.lesion import paint_lesion
 from dermtwin.datasets.drawn.photograph import Photograph, draw_skin, take_photograph
@@ -20,6 +20,7 @@ from dermtwin.datasets.table import Dataset, Row
 from dermtwin.datasets.writing import write_table
 from dermtwin.errors import DatasetError, SettingsError
 from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import Artefact
 
 SIZE = (400, 300)
 _QUALITY = 90

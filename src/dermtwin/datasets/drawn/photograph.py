@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from dermtwin.datasets.drawn.artefacts import Artefact, lay, make_layer
+from dermtwin.datasets.drawn.artefacts import lay, make_layer
 from dermtwin.datasets.drawn.fields import (
     Canvas,
     Field,
@@ -21,6 +21,7 @@ from dermtwin.datasets.drawn.fields import (
 )
 from dermtwin.datasets.drawn.lesion import Lesion
 from dermtwin.datasets.drawn.tissue import EXTENT, Stack
+from dermtwin.vocabulary import Artefact
 
 Mask = NDArray[np.bool_]
 """True where something is: bool [height, width]."""

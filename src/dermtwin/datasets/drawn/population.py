@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dermtwin.datasets.drawn.artefacts import Artefact, draw_artefacts
+from dermtwin.datasets.drawn.artefacts import draw_artefacts
 from dermtwin.datasets.drawn.kinds import LOOKS, Kind, Traits, draw_traits
 from dermtwin.datasets.drawn.photograph import Skin, draw_skin
-from dermtwin.vocabulary import Case, Sex, diagnosis_levels
+from dermtwin.vocabulary import Artefact, Case, Sex, diagnosis_levels
 
 _SITES = (
     ("posterior torso", 0.3),

@@ -1,0 +1,19 @@
+"""Lesion and artefact masks, crops and quality: what is done to a picture before its code."""
+
+from dermtwin.preparation.findings import Findings, FoundArtefact, FoundLesion, Frame, Mask, Quality
+from dermtwin.preparation.pose import Box, Pose
+from dermtwin.preparation.preparation import Preparation
+from dermtwin.preparation.recipe import Recipe
+
+__all__ = [
+    "Box",
+    "Findings",
+    "FoundArtefact",
+    "FoundLesion",
+    "Frame",
+    "Mask",
+    "Pose",
+    "Preparation",
+    "Quality",
+    "Recipe",
+]

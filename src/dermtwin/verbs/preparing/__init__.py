@@ -1,0 +1,1 @@
+"""What `dermtwin prepare` is made of: its folder, its columns, its contact sheet, its report."""
