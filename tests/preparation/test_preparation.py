@@ -127,6 +127,9 @@ def test_a_large_jpeg_is_cut_where_its_reduction_is(preparation) -> None:
     reduced = preparation.examine_file(buffer.getvalue(), name="large.jpg")
     shape = pixels.shape[:2]
     assert _jaccard(_mask_of(whole.crop, shape), _mask_of(reduced.crop, shape)) > 0.95
+    crop, findings = preparation.cut_file(buffer.getvalue(), name="large.jpg")
+    assert findings.crop == reduced.crop
+    assert crop.shape[1] == pytest.approx(reduced.crop.width * reduced.frame.width / 3201, abs=1.5)
     assert reduced.quality.lesion_pixels == pytest.approx(whole.quality.lesion_pixels, rel=0.05)
 
 

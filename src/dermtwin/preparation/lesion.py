@@ -16,7 +16,7 @@ _INSIDE = 0.5
 # A lesion covers at least this share of the picture, and somewhere the network must be sure.
 _LEAST_FRACTION = 0.001
 _LEAST_CERTAINTY = 0.7
-_LEAST_CONFIDENCE = 0.3
+_LEAST_CONFIDENCE = 0.65
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ NOT_FOUND = "No lesion was found; the whole picture is used."
 
 # Below it an artefact's chance is doubt, not area.
 _SOME = 0.3
-_UNSURE = 0.6
+_UNSURE = 0.75
 _CLEAR = 0.75
 _WHOLE = 0.9
 
@@ -62,18 +62,41 @@ class Preparation:
         Raises:
             ImageError: the bytes are no such picture.
         """
+        return self._examine_reduced(data, name=name)[0]
+
+    def cut_file(self, data: bytes, *, name: str) -> tuple[Rgb, Findings]:
+        """Examine a picture from its file's bytes and cut it, decoding it once.
+
+        Returns:
+            The crop of the picture as it was decoded (a large JPEG at a part of its size), and the
+            findings of `examine_file`.
+
+        Raises:
+            ImageError: the bytes are no such picture.
+        """
+        findings, pixels, scale = self._examine_reduced(data, name=name)
+        crop = findings.crop
+        left, right = round(crop.left / scale[0]), round(crop.right / scale[0])
+        top, bottom = round(crop.top / scale[1]), round(crop.bottom / scale[1])
+        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)].copy(), findings
+
+    def cut(self, pixels: Rgb, findings: Findings) -> Rgb:
+        """The crop of the picture that was examined: a copy of its pixels, none altered."""
+        rows, columns = findings.crop.slices
+        return pixels[rows, columns].copy()
+
+    def _examine_reduced(
+        self, data: bytes, *, name: str
+    ) -> tuple[Findings, Rgb, tuple[float, float]]:
+        """Findings in the original's pixels, the decoded picture, and originals per its pixel."""
         header = read_header(data, name=name)
         pixels = decode(data, name=name, at_least=AT_LEAST)
         height, width = pixels.shape[:2]
         full = (header.width, header.height)
         if (full[0] > full[1]) != (width > height):
             full = full[::-1]
-        return self._examine(pixels, scale=(full[0] / width, full[1] / height))
-
-    def cut(self, pixels: Rgb, findings: Findings) -> Rgb:
-        """The crop of the picture that was examined: a copy of its pixels, none altered."""
-        rows, columns = findings.crop.slices
-        return pixels[rows, columns].copy()
+        scale = (full[0] / width, full[1] / height)
+        return self._examine(pixels, scale=scale), pixels, scale
 
     def _examine(self, pixels: Rgb, *, scale: tuple[float, float]) -> Findings:
         height, width = pixels.shape[:2]
