@@ -12,7 +12,6 @@ from dermtwin.files import replacing
 from dermtwin.running import Track, untracked
 
 _DECAY = 0.998
-_EVERY = 250
 
 
 class Batches(Protocol):
@@ -34,13 +33,15 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
     rate: float,
     seed: int,
     checkpoint: Path,
+    every: int = 250,
     watch: Callable[[int, nn.Module], None] = lambda _step, _network: None,
     track: Track = untracked,
 ) -> nn.Module:
     """Train, and give the network with the weights' moving average.
 
     Batches are drawn from the seed and the step's number, so that a training that was killed goes
-    on from its checkpoint as if nothing had happened.
+    on from its checkpoint as if nothing had happened. A checkpoint is written, and `watch` called,
+    each `every` steps and at the end.
     """
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -73,7 +74,7 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
         optimiser.step()
         schedule.step()
         average.update_parameters(network)
-        if (step + 1) % _EVERY == 0 or step + 1 == steps:
+        if (step + 1) % every == 0 or step + 1 == steps:
             _keep(checkpoint, parts, step + 1)
             watch(step + 1, average.module.eval())
     return average.module.eval()

@@ -50,15 +50,6 @@ class MaskedPictures:
             labels=self.labels[places],
         )
 
-    def joined(self, other: "MaskedPictures") -> "MaskedPictures":
-        """These, then the others."""
-        return MaskedPictures(
-            names=self.names + other.names,
-            views=np.concatenate([self.views, other.views]),
-            masks=np.concatenate([self.masks, other.masks]),
-            labels=np.concatenate([self.labels, other.labels]),
-        )
-
 
 def load_masked(
     dataset: Dataset, *, half: bool = False, track: Track = untracked
