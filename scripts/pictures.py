@@ -24,12 +24,13 @@ CHROMIUM = (
 
 
 def main() -> None:
-    """Write docs/pictures/find.png, report.png and code.png."""
+    """Write docs/pictures/find.png, report.png, code.png and preparation.png."""
     demo = Path(sys.argv[1]).resolve()
     PICTURES.mkdir(exist_ok=True)
     picture_of_find(demo)
     picture_of_report(demo)
     picture_of_code(demo)
+    picture_of_preparation()
 
 
 def picture_of_find(demo: Path) -> None:
@@ -61,6 +62,19 @@ def picture_of_report(demo: Path) -> None:
     page = demo / "report" / "report.html"
     screenshot(page, PICTURES / "report.png", width=1200, height=1240)
     keep(demo / "report" / "best-queries-code.png", PICTURES / "best-queries.png")
+
+
+def picture_of_preparation() -> None:
+    """The head of a contact sheet of drawn lesions (the paper's Figure 6)."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn, out = Path(folder) / "drawn", Path(folder) / "prepared"
+        draw = ["dermtwin", "draw", drawn, "--lesions-per-class", "12", "--seed", "5"]
+        subprocess.run(draw, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["dermtwin", "prepare", drawn, out], check=True, stdout=subprocess.DEVNULL)
+        with Image.open(out / "contact-sheet.png") as sheet:
+            rows = sheet.convert("RGB").crop((0, 0, sheet.width, 1420))
+    rows.thumbnail((1500, 1500), Image.Resampling.LANCZOS)
+    rows.quantize(256).save(PICTURES / "preparation.png", optimize=True)
 
 
 def picture_of_code(demo: Path) -> None:
