@@ -112,7 +112,9 @@ def _main_part(chance: Chance) -> Mask | None:
 
 def _filled(part: Mask) -> Mask:
     outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(part.shape, np.uint8), outlines, -1, 1, cv2.FILLED) > 0
+    canvas = np.zeros(part.shape, dtype=np.uint8)
+    cv2.drawContours(canvas, outlines, -1, (1,), cv2.FILLED)
+    return np.asarray(canvas > 0)
 
 
 def _touching(faint: Mask, inside: Mask) -> Mask:
