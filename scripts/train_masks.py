@@ -16,8 +16,9 @@ import torch
 
 import dermtwin.preparation
 from dermtwin.datasets import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out, read_dataset
+from dermtwin.evaluation.preparation import jaccard
 from dermtwin.learning.masks.artefacts import ArtefactBatches, ArtefactLoss
-from dermtwin.learning.masks.confidence import fit_confidence, jaccard
+from dermtwin.learning.masks.confidence import fit_confidence
 from dermtwin.learning.masks.export import export_masks
 from dermtwin.learning.masks.lesions import LesionBatches, lesion_loss
 from dermtwin.learning.masks.loop import train_network

@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 from dermtwin.learning.masks.artefacts import ArtefactBatches, ArtefactLoss, Truth  # noqa: E402
 from dermtwin.learning.masks.augment import moved, relit  # noqa: E402
-from dermtwin.learning.masks.confidence import jaccard  # noqa: E402
 from dermtwin.learning.masks.export import export_masks  # noqa: E402
 from dermtwin.learning.masks.lesions import (  # noqa: E402
     LesionBatches,
@@ -206,12 +205,6 @@ def test_another_copy_of_a_picture_that_is_measured_on_is_left_out(pictures) -> 
     kept = without_alike(pictures, pictures.chosen([1]), above=0.99)
     assert "b" not in kept.names
     assert "a" in kept.names
-
-
-def test_the_jaccard_index_is_undefined_without_anything() -> None:
-    nothing = np.zeros((2, 2), dtype=bool)
-    assert np.isnan(jaccard(nothing, nothing))
-    assert jaccard(nothing, ~nothing) == 0
 
 
 def test_a_case_is_on_one_side_whatever_else_is_there() -> None:

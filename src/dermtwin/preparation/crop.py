@@ -33,7 +33,6 @@ def best_square(
     Returns:
         None: no square in the picture holds the whole lesion.
     """
-    width, height = size
     longer, most = max(lesion.width, lesion.height), min(size)
     if longer > most:
         return None
@@ -45,7 +44,7 @@ def best_square(
     wanted = min(max(least, round(longer * (1 + 2 * margins[1]))), most)
     sides = np.unique(np.linspace(least, wanted, _SIDES).astype(np.int64))
     boxes = np.concatenate([_squares(int(side), keep, size=size) for side in sides])
-    return _best(boxes, lesion, wanted=(wanted, wanted), size=(width, height), noise=noise)
+    return _best(boxes, lesion, wanted=(wanted, wanted), size=size, noise=noise)
 
 
 def best_rectangle(

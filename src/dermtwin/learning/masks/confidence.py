@@ -1,8 +1,8 @@
 """How the lesion mask's confidence follows from its map, fitted on pictures not learnt from."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dermtwin.evaluation.preparation import jaccard
 from dermtwin.learning.masks.pictures import MaskedPictures
 from dermtwin.preparation.lesion import Looks
 
@@ -26,9 +26,3 @@ def fit_confidence(looks: list[Looks], pictures: MaskedPictures) -> list[float]:
     pull = _PULL * np.diag([0.0] + [1.0] * (features.shape[1] - 1))
     weights = np.linalg.solve(features.T @ features + pull, features.T @ truth)
     return [float(weight) for weight in weights]
-
-
-def jaccard(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Share of what either covers that both cover; NaN where neither covers anything."""
-    either = int((first | second).sum())
-    return int((first & second).sum()) / either if either else float("nan")
