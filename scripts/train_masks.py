@@ -17,12 +17,13 @@ import torch
 import dermtwin.preparation
 from dermtwin.datasets import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out, read_dataset
 from dermtwin.evaluation.preparation import jaccard
+from dermtwin.learning.efficientnet import load_imagenet
 from dermtwin.learning.masks.artefacts import ArtefactBatches, ArtefactLoss
 from dermtwin.learning.masks.confidence import fit_confidence
 from dermtwin.learning.masks.export import export_masks
 from dermtwin.learning.masks.lesions import LesionBatches, lesion_loss
 from dermtwin.learning.masks.loop import train_network
-from dermtwin.learning.masks.network import MaskNetwork
+from dermtwin.learning.masks.network import ArtefactNetwork, Maps, MaskNetwork
 from dermtwin.learning.masks.pasting import draw_bank
 from dermtwin.learning.masks.pictures import KINDS, MaskedPictures, load_masked, without_alike
 from dermtwin.preparation.lesion import look_at
@@ -59,10 +60,9 @@ def train_lesion(given: argparse.Namespace) -> None:
         network.to(memory_format=torch.channels_last),
         batches=LesionBatches(training, more, draw_bank((128, 160), each=150, seed=1)),
         loss=lesion_loss,
-        parameters=list(network.parameters()),
+        rates=[(4e-3, list(network.parameters()))],
         steps=7000,
         size=24,
-        rate=4e-3,
         seed=1,
         checkpoint=given.work / "lesion.pt",
         watch=lambda step, now: print(
@@ -82,25 +82,27 @@ def train_lesion(given: argparse.Namespace) -> None:
 def train_artefacts(given: argparse.Namespace) -> None:
     """Labels of whole pictures, and pixels of drawn artefacts."""
     training, validation, _ = parts(load_masked(read_dataset(given.dataset)))
-    network, loss = MaskNetwork(widths=(16, 24, 40, 64, 96), kinds=7, detail=2), ArtefactLoss()
-    network = train_network(
+    network, loss = ArtefactNetwork(kinds=len(KINDS)), ArtefactLoss()
+    load_imagenet(network.trunk)
+    trunk = list(network.train().trunk.parameters())
+    rest = [each for name, each in network.named_parameters() if not name.startswith("trunk.")]
+    trained = train_network(
         network.to(memory_format=torch.channels_last),
         batches=ArtefactBatches(training, draw_bank((256, 320), each=60, seed=2)),
         loss=loss,
-        parameters=[*network.parameters(), *loss.parameters()],
-        steps=3600,
+        rates=[(5e-4, trunk), (3e-3, [*rest, *loss.parameters()])],
+        steps=1800,
         size=12,
-        rate=3e-3,
         seed=2,
         checkpoint=given.work / "artefacts.pt",
         watch=lambda step, now: print(
-            f"step {step}: {quality_of_labels(now, validation)}", flush=True
+            f"step {step}: {quality_of_labels(Maps(now), validation)}", flush=True
         ),
     )
     scales = [float(scale) for scale in loss.log_scale.detach().exp()]
     out = given.out / "artefacts.onnx"
     worst = export_masks(
-        network, example=images(validation)[:16], numbers={"scales": scales}, out=out
+        Maps(trained), example=images(validation)[:16], numbers={"scales": scales}, out=out
     )
     print(f"{out}: scales {scales}, differs by {worst:.2g}")
 
@@ -116,11 +118,6 @@ def parts(pictures: MaskedPictures) -> tuple[MaskedPictures, MaskedPictures, Mas
     held_out = pictures.chosen(held)
     training = without_alike(pictures.chosen(~held & ~checked), held_out, above=0.97)
     return training, pictures.chosen(checked & ~held), held_out
-
-
-def tell(step: int, quality: str) -> None:
-    """Say how far the training is."""
-    print(f"step {step}: {quality}", flush=True)
 
 
 def images(pictures: MaskedPictures) -> torch.Tensor:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dermtwin.casebook import Casebook
 from dermtwin.encoders import Card, Encoder, InputSpec, OutputSpec, write_encoder
+from dermtwin.preparation import Recipe
 from dermtwin.vocabulary import FIELDS, Case
 
 SIZE = 16
@@ -44,12 +45,15 @@ def small_model(*, seed: int = 0, width: int = 5) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def make_encoder(path: Path, *, name: str = "small", seed: int = 0) -> Encoder:
+def make_encoder(
+    path: Path, *, name: str = "small", seed: int = 0, preparation: Recipe | None = None
+) -> Encoder:
     card = Card(
         name=name,
         made_by="the tests",
         made_at="2026-01-01T00:00:00Z",
-        input=InputSpec(size=SIZE),
+        input=InputSpec(size=SIZE, resize="centre-square" if preparation is None else "pad"),
+        preparation=preparation,
         outputs={"code": OutputSpec((5,))},
         licence="none",
     )

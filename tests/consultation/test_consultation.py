@@ -131,7 +131,7 @@ def test_json_has_the_agreed_form(held, encoder) -> None:
     path.write_bytes(QUERY)
     answer = find(path, casebook=held, k=4, where=["sex=female"])
     told = answer.to_json()
-    assert list(told) == ["query", "encoder", "ms", "eligible", "hits"]
+    assert list(told) == ["query", "encoder", "ms", "crop", "remarks", "eligible", "hits"]
     assert (told["query"], told["encoder"]) == (str(path), encoder.id)
     assert told["ms"] > 0
     for rank, hit in enumerate(told["hits"], start=1):

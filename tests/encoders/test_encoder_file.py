@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_encoder import SIZE, SPEC, tiny_card, tiny_model
 
-from dermtwin.encoders import Encoder, OutputSpec, normalised, view_of, write_encoder
+from dermtwin.encoders import Encoder, OutputSpec, look_at, normalised, write_encoder
 from dermtwin.encoders.card import card_from_json
 from dermtwin.encoders.graph import CARD_KEY, with_card
 from dermtwin.errors import EncoderError, ImageError
@@ -29,7 +29,7 @@ def test_codes_are_what_the_graph_says(make_encoder) -> None:
     encoder = make_encoder()
     weights = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     for data in pictures(4):
-        pixels = normalised(view_of(data, SPEC, name="x")[None], SPEC)
+        pixels = normalised(look_at(data, SPEC, name="x").view[None], SPEC)
         expected = pixels.mean(axis=(2, 3)) @ weights
         np.testing.assert_allclose(
             encoder.encode(data, name="x").vectors(), expected, rtol=1e-4, atol=1e-6
@@ -39,7 +39,7 @@ def test_codes_are_what_the_graph_says(make_encoder) -> None:
 def test_a_code_does_not_depend_on_its_batch(make_encoder) -> None:
     encoder = make_encoder()
     data = pictures(7)
-    views = np.stack([view_of(each, SPEC, name="x") for each in data])
+    views = np.stack([look_at(each, SPEC, name="x").view for each in data])
     singles = np.concatenate([encoder.encode(each, name="x").vectors() for each in data])
     np.testing.assert_array_equal(encoder.encode_views(views).vectors(), singles)
     assert encoder.encode_views(views[:0]).vectors().shape == (0, 5)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from dermtwin.encoders import InputSpec, normalised, resized, view_of
+from dermtwin.encoders import InputSpec, look_at, normalised, resized
 from dermtwin.errors import SettingsError
 
 images = st.tuples(st.integers(8, 60), st.integers(8, 60)).flatmap(
@@ -53,7 +53,9 @@ def test_bytes_and_pixels_take_the_same_way() -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     spec = InputSpec(size=64)
-    np.testing.assert_array_equal(view_of(buffer.getvalue(), spec, name="x"), resized(image, spec))
+    look = look_at(buffer.getvalue(), spec, name="x")
+    np.testing.assert_array_equal(look.view, resized(image, spec))
+    assert (look.crop, look.remarks) == (None, ())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import jaccard_score, roc_auc_score
+from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 from dermtwin.datasets import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.errors import DatasetError, DermtwinError
@@ -17,6 +17,7 @@ from dermtwin.evaluation.preparation import (
     Marks,
     border_area,
     bounds,
+    f1,
     jaccard,
     kept_share,
     lesion_free_part,
@@ -46,6 +47,7 @@ def random_marks(rng, count: int) -> list[Marks]:
             border_there=int(rng.integers(0, 3) * 100),
             border_left=0,
             empty_refused=(None, True, False)[rng.integers(3)],
+            hair_f1=(None, 0.25, 0.5, 1.0)[rng.integers(4)],
             fractions={kind: rng.integers(0, 6) / 20 for kind in Artefact},
             seen={kind: bool(rng.integers(2)) for kind in Artefact if rng.random() < 0.9},
         )
@@ -63,6 +65,7 @@ def test_jaccard_is_scikit_learns(seed) -> None:
     found, true = rng.random((2, 9, 7)) < rng.uniform(0.2, 0.8)
     expected = jaccard_score(true.ravel(), found.ravel())
     assert jaccard(found, true) == pytest.approx(expected)
+    assert f1(found, true) == pytest.approx(f1_score(true.ravel(), found.ravel()))
 
 
 def test_undefined_is_nan() -> None:
@@ -166,6 +169,8 @@ def test_means_and_shares_are_plain_ones() -> None:
     assert figures["lesion_kept"].value == np.mean([each.kept >= 0.99 for each in marks])
     assert figures["empty_refused"].value == pytest.approx(np.mean(refused))
     assert figures["empty_refused"].n == len(refused)
+    hairy = [each.hair_f1 for each in marks if each.hair_f1 is not None]
+    assert figures["hair_f1"].value == pytest.approx(np.mean(hairy))
 
 
 def test_border_left_is_pooled_over_pictures() -> None:
@@ -215,7 +220,8 @@ class Finder:
             lesion=lesion,
             crop=bounds(mask) if lesion else Box(0, 0, width, height),
             artefacts={kind: SimpleNamespace(fraction=0.25) for kind in Artefact},
-            artefact_mask=lambda _: np.zeros((height, width), bool),
+            # A finder that takes everything for hair, and nothing for anything else.
+            artefact_mask=lambda kind: np.full((height, width), kind is Artefact.HAIR),
         )
 
 
@@ -257,6 +263,10 @@ def test_the_verb_measures_the_held_out_cases(folder) -> None:
     assert figures["ink_auc"]["value"] is None
     assert figures["border_left"]["value"] is None
     assert result["cases"][0]["fractions"]["gel_bubble"] == 0.25
+    # Only over pictures that a person saw no hair in is hair drawn, and only that counts.
+    hairy = [each["hair_f1"] for each in result["cases"]]
+    assert sum(each is not None for each in hairy) == figures["hair_f1"]["n"] == 2
+    assert 0 < figures["hair_f1"]["value"] < 0.5
 
 
 def test_the_verb_measures_all_cases_and_again_the_same(folder) -> None:

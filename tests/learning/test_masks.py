@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from dermtwin.datasets import draw_dataset, draw_lesion, is_held_out
+from dermtwin.datasets.drawn.overlay import COVERED
 from dermtwin.vocabulary import Artefact
 
 torch = pytest.importorskip("torch")
@@ -18,8 +19,8 @@ from dermtwin.learning.masks.lesions import (  # noqa: E402
     without_lesion,
 )
 from dermtwin.learning.masks.loop import train_network  # noqa: E402
-from dermtwin.learning.masks.network import MaskNetwork  # noqa: E402
-from dermtwin.learning.masks.pasting import COVERED, LayerBank, draw_bank  # noqa: E402
+from dermtwin.learning.masks.network import ArtefactNetwork, Maps, MaskNetwork  # noqa: E402
+from dermtwin.learning.masks.pasting import LayerBank, draw_bank  # noqa: E402
 from dermtwin.learning.masks.pictures import (  # noqa: E402
     KINDS,
     MaskedPictures,
@@ -56,6 +57,33 @@ def test_a_network_gives_one_map_a_kind_at_the_pictures_size() -> None:
     assert _network(7)(torch.zeros(2, 3, *SHAPE)).shape == (2, 7, *SHAPE)
 
 
+def test_the_artefact_network_says_where_and_whether() -> None:
+    network = ArtefactNetwork(kinds=7)
+    logits, whole = network(torch.rand(2, 3, 32, 64))
+    assert (logits.shape, whole.shape) == ((2, 7, 32, 64), (2, 7))
+    assert torch.equal(
+        Maps(network.eval())(torch.ones(1, 3, 32, 64)), network(torch.ones(1, 3, 32, 64))[0]
+    )
+
+
+def test_training_leaves_the_finest_stages_as_they_are() -> None:
+    network = ArtefactNetwork(kinds=2).train()
+    before = {name: value.clone() for name, value in network.trunk.state_dict().items()}
+    logits, whole = network(torch.rand(2, 3, 32, 32))
+    (logits.mean() + whole.mean()).backward()
+    after = network.trunk.state_dict()
+    for name, parameter in network.trunk.named_parameters():
+        finest = name.startswith(("stem", "stages.0", "stages.1"))
+        assert parameter.requires_grad != finest
+        assert (parameter.grad is None) == finest
+    moved_means = {
+        name.partition(".")[0] + name.partition(".")[2][:2]
+        for name in before
+        if name.endswith("running_mean") and not torch.equal(before[name], after[name])
+    }
+    assert moved_means == {"stages2.", "stages3.", "stages4."}
+
+
 def test_the_lesion_loss_is_the_formula() -> None:
     rng = np.random.default_rng(0)
     logits, truth = rng.normal(size=(3, 1, 4, 5)), (rng.random((3, 1, 4, 5)) < 0.4).astype(float)
@@ -76,7 +104,8 @@ def test_the_artefact_loss_is_the_formula() -> None:
     pixels, known = (rng.random((2, 2, 7, 4, 4)) < 0.5).astype(float)
     seen = (rng.random((2, 7)) < 0.5).astype(float)
     p = 1 / (1 + np.exp(-logits))
-    of_pixels, of_pictures = [], []
+    asked = rng.normal(size=(2, 7))
+    of_pixels, of_pictures, of_asked = [], [], []
     for n in range(2):
         for k in range(7):
             entropy = -(pixels[n, k] * np.log(p[n, k]) + (1 - pixels[n, k]) * np.log(1 - p[n, k]))
@@ -84,9 +113,12 @@ def test_the_artefact_loss_is_the_formula() -> None:
             there = 1 - np.exp(-p[n, k].mean() / np.exp(-5))
             there = min(there, 1 - np.exp(-30))
             of_pictures.append(-np.log(there) if seen[n, k] else -np.log(1 - there))
+            chance = 1 / (1 + np.exp(-asked[n, k]))
+            of_asked.append(-np.log(chance if seen[n, k] else 1 - chance))
     truth = Truth(*(torch.from_numpy(each) for each in (seen, pixels, known)))
-    found = ArtefactLoss()(torch.from_numpy(logits), truth).item()
-    assert found == pytest.approx(3 * np.mean(of_pixels) + np.mean(of_pictures), rel=1e-3)
+    found = ArtefactLoss()((torch.from_numpy(logits), torch.from_numpy(asked)), truth).item()
+    expected = 3 * np.mean(of_pixels) + np.mean(of_pictures) + np.mean(of_asked)
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_picture_and_its_mask_move_together(pictures) -> None:
@@ -161,10 +193,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, pictures
             network,
             batches=LesionBatches(pictures, pictures, bank),
             loss=lesion_loss,
-            parameters=list(network.parameters()),
+            rates=[(1e-3, list(network.parameters()))],
             steps=steps,
             size=2,
-            rate=1e-3,
             seed=0,
             checkpoint=folder / "checkpoint.pt",
             every=2,

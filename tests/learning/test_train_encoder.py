@@ -16,7 +16,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from dermtwin.datasets import Dataset  # noqa: E402
-from dermtwin.encoders import Encoder, view_of  # noqa: E402
+from dermtwin.encoders import Encoder  # noqa: E402
 from dermtwin.errors import DermtwinError, EncoderError, SettingsError  # noqa: E402
 from dermtwin.learning import export  # noqa: E402
 from dermtwin.learning.settings import LossSettings, TrainingSettings  # noqa: E402
@@ -117,7 +117,7 @@ def test_file_agrees_with_its_card_and_its_pictures(make_blobs, quick, tmp_path:
         values = [value for _, value in sorted(card.distances[output].items(), key=by_number)]
         assert values == sorted(values)
         assert values[-1] > 0
-    views = np.stack([view_of(row.image.read_bytes(), card.input, name="x") for row in dataset])
+    views = np.stack([encoder.look(row.image.read_bytes(), name="x").view for row in dataset])
     codes = encoder.encode_views(views).by_output
     assert codes["code"].shape == (16, 5)
     assert codes["map"].shape == (16, 25, 25)

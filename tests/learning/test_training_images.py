@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dermtwin.datasets import Dataset
-from dermtwin.encoders import InputSpec, view_of
+from dermtwin.encoders import InputSpec, look_at
 from dermtwin.errors import DatasetError
 from dermtwin.learning.images import load_images
 
@@ -15,7 +15,7 @@ SPEC = InputSpec(size=50)
 def test_views_are_the_encoders_own_in_the_order_of_names(make_blobs) -> None:
     dataset = make_blobs(per_class=3)
     images = load_images(dataset, SPEC)
-    expected = [view_of(row.image.read_bytes(), SPEC, name="x") for row in dataset]
+    expected = [look_at(row.image.read_bytes(), SPEC, name="x").view for row in dataset]
     assert np.array_equal(images.views, np.stack(expected))
     assert images.malignant.tolist() == [False, True] * 3
     assert images.is_drawn

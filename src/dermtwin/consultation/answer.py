@@ -1,12 +1,13 @@
 """What comes back when a picture is asked about. It never states a diagnosis of that picture."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from dermtwin.gallery import Exclusion
+from dermtwin.preparation import Box
 from dermtwin.vocabulary import DRAWN_NOTICE, FIELDS, Case, Hit, Malignancy
 
 
@@ -79,6 +80,9 @@ class Answer:
         encoder: the encoder's id.
         version: number of the casebook's last change that was seen.
         ms: milliseconds from the picture's bytes to this answer.
+        crop: the part of the picture that was compared, in its pixels; None: the encoder's view of
+            the whole.
+        remarks: what was cut and noticed, in sentences.
         eligible: how many cases (images) the hits were chosen from: those that meet the filter,
             without the query's own.
         hits: nearest first.
@@ -90,6 +94,8 @@ class Answer:
     encoder: str
     version: int
     ms: float
+    crop: Box | None
+    remarks: tuple[str, ...]
     eligible: int
     hits: tuple[FoundCase, ...]
     base: Share
@@ -111,6 +117,8 @@ class Answer:
             "query": self.query,
             "encoder": self.encoder,
             "ms": round(self.ms, 3),
+            "crop": None if self.crop is None else asdict(self.crop),
+            "remarks": list(self.remarks),
             "eligible": self.eligible,
             "hits": [found.to_json() for found in self.hits],
         }
@@ -118,6 +126,7 @@ class Answer:
     def summary(self) -> tuple[str, ...]:
         """What a table of the hits leaves unsaid, in sentences."""
         lines = [
+            *self.remarks,
             f"Shown: {self.share}.",
             f"Eligible: {self.eligible:,} cases, {self.base}: the base rate.",
         ]

@@ -119,7 +119,8 @@ class Consultation:
         start = time.perf_counter()
         if k < 1:
             raise SettingsError(f"k={k} asks for no case; ask for at least 1.")
-        code = self.encoder.encode(data, name=name).vectors(OUTPUT)
+        look = self.encoder.look(data, name=name)
+        code = self.encoder.encode_views(look.view[None]).vectors(OUTPUT)
         own = self.casebook.kin(
             self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
         )
@@ -136,6 +137,8 @@ class Consultation:
             encoder=self.encoder.id,
             version=snapshot.version,
             ms=(time.perf_counter() - start) * 1000,
+            crop=look.crop,
+            remarks=look.remarks,
             eligible=found.eligible,
             hits=tuple(FoundCase(hit, cases[hit.isic_id].case) for hit in found.hits),
             base=Share.of_tally(base),

@@ -2,6 +2,7 @@
 
 from dermtwin.datasets.drawn.drawing import draw_dataset, draw_lesion
 from dermtwin.datasets.drawn.kinds import Kind
+from dermtwin.datasets.drawn.overlay import lay_artefact
 from dermtwin.datasets.drawn.photograph import Photograph
 from dermtwin.datasets.duplicates import (
     DETAIL_SIDE,
@@ -37,6 +38,7 @@ __all__ = [
     "draw_lesion",
     "fingerprint",
     "is_held_out",
+    "lay_artefact",
     "near_duplicates",
     "near_duplicates_between",
     "read_dataset",

@@ -2,17 +2,18 @@
 
 from dermtwin.encoders.card import Card, OutputSpec
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
-from dermtwin.encoders.pixels import InputSpec, ResizeRule, normalised, resized, view_of
+from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
 
 __all__ = [
     "Card",
     "Codes",
     "Encoder",
     "InputSpec",
+    "Look",
     "OutputSpec",
     "ResizeRule",
+    "look_at",
     "normalised",
     "resized",
-    "view_of",
     "write_encoder",
 ]

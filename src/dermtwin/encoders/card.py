@@ -7,6 +7,7 @@ from typing import Any
 
 from dermtwin.encoders.pixels import InputSpec
 from dermtwin.errors import EncoderError, SettingsError
+from dermtwin.preparation import Recipe
 
 FORMAT = 1
 INTENDED_USE = (
@@ -37,7 +38,7 @@ class Card:
         made_by: program and version.
         made_at: ISO 8601, UTC.
         input: size, resize rule, normalisation.
-        preparation: name and parameters of the preparation its pictures go through; None: none.
+        preparation: how its pictures are cut before anything else; None: not at all.
         outputs: by name: `code`, `map`, `bits`, `regions`, those that it has.
         training: settings in full, seed, and the data's fingerprint and size.
         quality: measured figures with their intervals and on what; empty: not measured.
@@ -52,7 +53,7 @@ class Card:
     made_at: str
     input: InputSpec
     outputs: Mapping[str, OutputSpec]
-    preparation: Mapping[str, Any] | None = None
+    preparation: Recipe | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
     distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -86,7 +87,12 @@ def card_from_json(text: str, *, where: str) -> Card:
         )
     _check_names(values, where=where)
     try:
-        return Card(**values | {"input": _input(values), "outputs": _outputs(values)})
+        typed = {
+            "input": _input(values),
+            "outputs": _outputs(values),
+            "preparation": _recipe(values),
+        }
+        return Card(**values | typed)
     except (TypeError, ValueError, KeyError, AttributeError, SettingsError) as error:
         raise EncoderError(f"{where} has a card with a wrong value: {error}") from error
 
@@ -102,6 +108,11 @@ def _check_names(values: Mapping[str, Any], *, where: str) -> None:
 def _input(values: Mapping[str, Any]) -> InputSpec:
     given = dict(values["input"])
     return InputSpec(**given | {"mean": tuple(given["mean"]), "std": tuple(given["std"])})
+
+
+def _recipe(values: Mapping[str, Any]) -> Recipe | None:
+    given = values["preparation"]
+    return None if given is None else Recipe.from_json(given)
 
 
 def _outputs(values: Mapping[str, Any]) -> dict[str, OutputSpec]:

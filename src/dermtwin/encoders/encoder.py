@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from dermtwin.encoders import graph
 from dermtwin.encoders.card import Card, card_from_json
-from dermtwin.encoders.pixels import normalised, view_of
+from dermtwin.encoders.pixels import Look, look_at, normalised
 from dermtwin.errors import EncoderError
 from dermtwin.files import write_bytes
 from dermtwin.images import Rgb
+from dermtwin.preparation import Preparation
 
 INPUT_NAME = "image"
 
@@ -50,6 +51,7 @@ class Encoder:
         id: SHA-256 of the file, in hexadecimal.
         card: what the file says of itself.
         data: the file's bytes.
+        preparation: as the card says; None: pictures are not prepared.
     """
 
     def __init__(self, data: bytes, *, name: str) -> None:
@@ -65,6 +67,8 @@ class Encoder:
         self.data = data
         self.id = hashlib.sha256(data).hexdigest()
         self.card = card_from_json(graph.card_text(data, where=name), where=name)
+        recipe = self.card.preparation
+        self.preparation = None if recipe is None else Preparation(recipe)
         self._name = name
         self._session = _session(data, name=name)
         self._outputs = sorted(self.card.outputs)
@@ -91,16 +95,24 @@ class Encoder:
             known = ", ".join(self._outputs)
             raise EncoderError(f"{self._name} has no output {output!r}; it has {known}.")
 
+    def look(self, data: bytes, *, name: str) -> Look:
+        """What the encoder sees of a picture: prepared as its card says, and brought to size.
+
+        Raises:
+            ImageError: the bytes are no such picture.
+        """
+        return look_at(data, self.card.input, name=name, preparation=self.preparation)
+
     def encode(self, data: bytes, *, name: str) -> Codes:
         """Encode one picture from its file's bytes: the way that every picture takes.
 
         Raises:
             ImageError: the bytes are no such picture.
         """
-        return self.encode_views(view_of(data, self.card.input, name=name)[None])
+        return self.encode_views(self.look(data, name=name).view[None])
 
     def encode_views(self, views: Sequence[Rgb] | Rgb) -> Codes:
-        """Encode pictures that `view_of` has brought to size: uint8 [N, size, size, 3].
+        """Encode pictures that `look` has brought to size: uint8 [N, size, size, 3].
 
         Each picture runs by itself: its code never depends on what else is in the batch, to the
         last bit. Threads may call this at once.

@@ -1,23 +1,28 @@
 """The one way from a picture's bytes to the numbers a network reads.
 
-Training, `add`, `find` and the measures all come through `view_of` and `normalised`; nothing else
-may resize or scale a picture on its way to a code.
+Training, `add`, `find` and the measures all come through `look_at` and `normalised`; nothing else
+may cut, resize or scale a picture on its way to a code.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageStat
 
 from dermtwin.errors import SettingsError
 from dermtwin.images import Rgb, decode
+from dermtwin.preparation import Box, Findings, Preparation
 
-ResizeRule = Literal["centre-square", "stretch"]
-"""`centre-square`: the largest centred square, scaled. `stretch`: the whole picture, scaled."""
+ResizeRule = Literal["centre-square", "stretch", "pad"]
+"""How a picture of any shape becomes a square.
+
+`centre-square`: the largest centred square, scaled. `stretch`: the whole picture, scaled each way
+by itself. `pad`: the whole picture, scaled, between bars of its own mean colour.
+"""
 
 # Decode large JPEGs no smaller than this many times the input, so that scaling stays clean.
 _OVERSAMPLING = 2
@@ -48,26 +53,81 @@ class InputSpec:
             raise SettingsError("mean and std need three numbers each, std above 0.")
 
 
-def view_of(data: bytes, spec: InputSpec, *, name: str) -> Rgb:
-    """Decode a picture and bring it to the network's view.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a network sees of a picture.
 
-    Returns:
-        uint8 [size, size, 3].
+    Attributes:
+        view: uint8 [size, size, 3].
+        findings: what was found while it was prepared; None: it was not prepared.
+    """
+
+    view: Rgb
+    findings: Findings | None
+
+    @property
+    def crop(self) -> Box | None:
+        """The part that is seen, in pixels of the original; None: the picture was not cut."""
+        if self.findings is None or self.findings.is_whole:
+            return None
+        return self.findings.crop
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was cut and noticed, in sentences."""
+        if self.findings is None:
+            return ()
+        crop, (width, height) = self.crop, self.findings.size
+        if crop is None:
+            return self.findings.remarks
+        cut = (
+            f"Compared by its crop of {crop.width}x{crop.height} pixels at ({crop.left}, "
+            f"{crop.top}) of {width}x{height}."
+        )
+        return (cut, *self.findings.remarks)
+
+
+def look_at(
+    data: bytes, spec: InputSpec, *, name: str, preparation: Preparation | None = None
+) -> Look:
+    """Decode a picture, prepare it, and bring it to the network's view.
+
+    Where preparation finds no lesion, the centre square is seen: lesions lie in the middle, and
+    bars would tell a whole frame from a crop.
 
     Raises:
         ImageError: see `dermtwin.images.decode`.
     """
-    return resized(decode(data, name=name, at_least=_OVERSAMPLING * spec.size), spec)
+    at_least = _OVERSAMPLING * spec.size
+    if preparation is None:
+        return Look(resized(decode(data, name=name, at_least=at_least), spec), None)
+    pixels, findings = preparation.seen_by_network(data, name=name, at_least=at_least)
+    if findings.lesion is None and preparation.recipe.shape != "whole":
+        spec = replace(spec, resize="centre-square")
+    return Look(resized(pixels, spec), findings)
 
 
 def resized(image: Rgb, spec: InputSpec) -> Rgb:
     """Bring a decoded picture to the network's view: uint8 [size, size, 3]."""
     picture = Image.fromarray(image)
+    if spec.resize == "pad":
+        return _padded(picture, spec)
     box: tuple[float, float, float, float] = (0, 0, picture.width, picture.height)
     if spec.resize == "centre-square":
         picture, box = _centre_square(picture)
     scaled = picture.resize((spec.size, spec.size), resample=Image.Resampling.BILINEAR, box=box)
     return np.asarray(scaled)
+
+
+def _padded(picture: Image.Image, spec: InputSpec) -> Rgb:
+    """The picture between bars, equally wide to the pixel, so that mirrored stays mirrored."""
+    longer = max(picture.size)
+    across, down = (round(spec.size * (1 - side / longer) / 2) for side in picture.size)
+    inner = (max(1, spec.size - 2 * across), max(1, spec.size - 2 * down))
+    red, green, blue = (round(each) for each in ImageStat.Stat(picture).mean)
+    padded = Image.new("RGB", (spec.size, spec.size), (red, green, blue))
+    padded.paste(picture.resize(inner, resample=Image.Resampling.BILINEAR), (across, down))
+    return np.asarray(padded)
 
 
 def _centre_square(picture: Image.Image) -> tuple[Image.Image, tuple[float, float, float, float]]:

@@ -57,6 +57,8 @@ class Marks:
         border_there: pixels of dark corner and gel border that a crop could avoid.
         border_left: those of them that the crop holds.
         empty_refused: whether no lesion was found in a part without one; None: no such part.
+        hair_f1: of the hair mask with hair drawn over the picture; None: it has hair of its own,
+            or nobody looked.
         fractions: of the picture, by artefact.
         seen: as in `Truth`.
     """
@@ -70,6 +72,7 @@ class Marks:
     border_there: int
     border_left: int
     empty_refused: bool | None
+    hair_f1: float | None
     fractions: Mapping[Artefact, float]
     seen: Mapping[Artefact, bool]
 
@@ -96,8 +99,14 @@ class Measured:
     positives: int | None = None
 
 
-def mark(
-    findings: Findings, truth: Truth, *, name: str, cluster: str, empty_refused: bool | None
+def mark(  # noqa: PLR0913 - all that a picture is marked by
+    findings: Findings,
+    truth: Truth,
+    *,
+    name: str,
+    cluster: str,
+    empty_refused: bool | None,
+    hair_f1: float | None,
 ) -> Marks:
     """Compare what was found in a picture with the truth; the arguments are `Marks`' own.
 
@@ -107,6 +116,7 @@ def mark(
         name: see `Marks`.
         cluster: see `Marks`.
         empty_refused: see `Marks` and `lesion_free_part`.
+        hair_f1: see `Marks` and `f1`.
     """
     found = findings.lesion
     border = findings.artefact_mask(Artefact.DARK_CORNER)
@@ -122,6 +132,7 @@ def mark(
         border_there=there,
         border_left=left,
         empty_refused=empty_refused,
+        hair_f1=hair_f1,
         fractions={kind: float(each.fraction) for kind, each in findings.artefacts.items()},
         seen=truth.seen,
     )
@@ -131,6 +142,12 @@ def jaccard(found: Mask, true: Mask) -> float:
     """Pixels in both over pixels in either: two bool [height, width]; NaN where both are empty."""
     either = np.count_nonzero(found | true)
     return np.count_nonzero(found & true) / either if either else float("nan")
+
+
+def f1(found: Mask, true: Mask) -> float:
+    """Harmonic mean of precision and recall of pixels; NaN where both masks are empty."""
+    marked = np.count_nonzero(found) + np.count_nonzero(true)
+    return 2 * np.count_nonzero(found & true) / marked if marked else float("nan")
 
 
 def kept_share(true: Mask, *, crop: Box) -> float:
@@ -201,6 +218,7 @@ def measure(marks: Sequence[Marks], *, seed: int) -> tuple[Measured, ...]:
     return (
         *_of_masks(marks, resamples),
         *_of_crops(marks, resamples),
+        _of_hair(marks, resamples),
         *(_of_artefact(kind, marks, resamples) for kind in Artefact),
     )
 
@@ -236,6 +254,11 @@ def _of_crops(marks: Sequence[Marks], resamples: Resamples) -> tuple[Measured, .
         _mean("lesion_kept_share", "crop: mean share of the lesion kept", kept, resamples),
         _measured("border_left", told, remains, drawn, n=int(np.count_nonzero(there))),
     )
+
+
+def _of_hair(marks: Sequence[Marks], resamples: Resamples) -> Measured:
+    scores = np.array([np.nan if each.hair_f1 is None else each.hair_f1 for each in marks])
+    return _mean("hair_f1", "hair mask: mean F1 on drawn hair", scores, resamples)
 
 
 def _of_artefact(kind: Artefact, marks: Sequence[Marks], resamples: Resamples) -> Measured:

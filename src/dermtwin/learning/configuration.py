@@ -110,6 +110,8 @@ def _typed(value: object, kind: Any, *, key: str, where: str) -> Any:  # noqa: A
         return tuple(_typed(each, item, key=key, where=where) for each in value)
     if get_origin(kind) is Literal and value in get_args(kind):
         return value
+    if kind is bool and isinstance(value, bool):
+        return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number and math.isfinite(float(str(value))):
         return float(str(value))
@@ -125,7 +127,7 @@ def _in_words(kind: Any) -> str:  # noqa: ANN401
         return f"a list, each {_in_words(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(repr, get_args(kind)))
-    return {int: "a whole number", float: "a number", str: "text"}[kind]
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def _build(values: Mapping[str, Any]) -> TrainingSettings:

@@ -24,6 +24,7 @@ from dermtwin.learning.distances import nearest_of_another_lesion, percentiles
 from dermtwin.learning.examples import Examples, Material
 from dermtwin.learning.network import ExportedNetwork, TwinNetwork
 from dermtwin.learning.quality import measured_quality
+from dermtwin.preparation import Recipe
 from dermtwin.running import Track, in_order, untracked
 
 TOLERANCE = 1e-4
@@ -38,11 +39,13 @@ class CardDetails:
 
     Attributes:
         name: what people call the encoder.
+        preparation: of its pictures; None: none.
         training: settings in full, seed, and the data's fingerprint and size.
         licence: of the weights, and what the data's licence adds.
     """
 
     name: str
+    preparation: Recipe | None
     training: Mapping[str, Any]
     licence: str
 
@@ -157,6 +160,7 @@ def _card(details: CardDetails, spec: InputSpec, shapes: Mapping[str, tuple[int,
         made_by=f"dermtwin {version('dermtwin')}",
         made_at=_now().isoformat(timespec="seconds"),
         input=spec,
+        preparation=details.preparation,
         outputs={name: OutputSpec(shape) for name, shape in shapes.items()},
         training=details.training,
         licence=details.licence,

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.datasets import Dataset, Row
-from dermtwin.encoders import InputSpec, view_of
+from dermtwin.encoders import InputSpec, look_at
 from dermtwin.errors import DatasetError, ImageError
 from dermtwin.images import Rgb, digest, read_file
+from dermtwin.preparation import Preparation
 from dermtwin.running import Track, in_order, untracked
 from dermtwin.vocabulary import Case
 
@@ -76,8 +77,20 @@ class TrainingImages:
         return tuple(round(m, 6) for m in means), tuple(max(round(d, 6), 1e-6) for d in deviations)
 
 
-def load_images(dataset: Dataset, spec: InputSpec, *, track: Track = untracked) -> TrainingImages:
+def load_images(
+    dataset: Dataset,
+    spec: InputSpec,
+    *,
+    preparation: Preparation | None = None,
+    track: Track = untracked,
+) -> TrainingImages:
     """Read a dataset's benign and malignant images.
+
+    Args:
+        dataset: of which those that are neither are left out.
+        spec: of the views.
+        preparation: of the pictures; None: none.
+        track: looks on.
 
     Raises:
         DatasetError: none is left, or some cannot be read; all are told at once.
@@ -90,7 +103,7 @@ def load_images(dataset: Dataset, spec: InputSpec, *, track: Track = untracked) 
         raise DatasetError(
             f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
         )
-    loads = in_order(partial(_load, spec=spec), rows)
+    loads = in_order(partial(_load, spec=spec, preparation=preparation), rows)
     views, digests = _collected(track(loads, label="reading images", total=len(rows)))
     lesions = tuple(_lesion_of(row) for row in rows)
     return TrainingImages(
@@ -105,10 +118,11 @@ def load_images(dataset: Dataset, spec: InputSpec, *, track: Track = untracked) 
     )
 
 
-def _load(row: Row, *, spec: InputSpec) -> tuple[Rgb, str] | str:
+def _load(row: Row, *, spec: InputSpec, preparation: Preparation | None) -> tuple[Rgb, str] | str:
     try:
         data = read_file(row.image)
-        return view_of(data, spec, name=str(row.image)), digest(data)
+        look = look_at(data, spec, name=str(row.image), preparation=preparation)
+        return look.view, digest(data)
     except ImageError as error:
         return str(error)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dermtwin.encoders import InputSpec, ResizeRule
 from dermtwin.errors import SettingsError
+from dermtwin.preparation import Recipe
 
 MAP_SIDE = 25
 """Rows and columns of the paper's image code."""
@@ -56,6 +57,38 @@ class InputSettings:
             resize=self.resize,
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationSettings:
+    """How pictures are cut before anything else; docs/preparation.md.
+
+    Attributes:
+        crop: `none`, or the shape of the crop that keeps the lesion.
+        margin: skin wanted on each side of the lesion, in lengths of the lesion's longer side.
+        least_margin: what of it is kept even where an artefact lies in it.
+        grey_light: ablation: colours as under grey light.
+        no_hair: ablation: hair painted over.
+    """
+
+    crop: Literal["none", "square", "rectangle"] = "none"
+    margin: float = 0.2
+    least_margin: float = 0.1
+    grey_light: bool = False
+    no_hair: bool = False
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """As an encoder's card carries it; None: pictures are not prepared."""
+        if self.crop == "none" and not (self.grey_light or self.no_hair):
+            return None
+        return Recipe(
+            shape="whole" if self.crop == "none" else self.crop,
+            margin=self.margin,
+            least_margin=self.least_margin,
+            grey_light=self.grey_light,
+            no_hair=self.no_hair,
         )
 
 
@@ -167,6 +200,7 @@ class TrainingSettings:
     name: str = "paper"
     seed: int = 0
     input: InputSettings = field(default_factory=InputSettings)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
@@ -175,6 +209,12 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         _refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
         _refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
+        _ = self.preparation.recipe
+        if self.preparation.crop != "none" and self.input.resize == "centre-square":
+            raise SettingsError(
+                "input.resize centre-square would cut what preparation.crop keeps; set "
+                "input.resize to pad or stretch."
+            )
         side = self.network.last_side(self.input.size)
         if side % MAP_SIDE or not side:
             raise SettingsError(

@@ -18,6 +18,7 @@ from dermtwin.learning.images import TrainingImages, load_images
 from dermtwin.learning.loop import TrainingLoop
 from dermtwin.learning.report import EpochLoss, TrainReport
 from dermtwin.learning.settings import TrainingSettings
+from dermtwin.preparation import Preparation
 from dermtwin.running import Track, untracked
 from dermtwin.vocabulary import DRAWN_NOTICE
 
@@ -79,7 +80,9 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
 def _material(
     settings: TrainingSettings, dataset: Dataset, validation: Dataset | None, *, track: Track
 ) -> Material:
-    images = load_images(dataset, settings.input.provisional, track=track)
+    recipe = settings.preparation.recipe
+    prepared = None if recipe is None else Preparation(recipe)
+    images = load_images(dataset, settings.input.provisional, preparation=prepared, track=track)
     mean, std = settings.input.mean, settings.input.std
     if not mean:
         mean, std = images.mean_and_deviation()
@@ -88,8 +91,10 @@ def _material(
     def examples(images: TrainingImages) -> Examples:
         return Examples(images, spec, seed=settings.seed, device=_device())
 
-    unseen = None if validation is None else load_images(validation, spec, track=track)
-    return Material(examples(images), None if unseen is None else examples(unseen))
+    if validation is None:
+        return Material(examples(images), None)
+    unseen = load_images(validation, spec, preparation=prepared, track=track)
+    return Material(examples(images), examples(unseen))
 
 
 @contextmanager
@@ -147,7 +152,12 @@ def _details(
         "The weights are for whoever trained them to license; the licences of the images that they "
         f"were made from hold beside that: {images.licences}{drawn}."
     )
-    return CardDetails(name=settings.name, training=training, licence=licence)
+    return CardDetails(
+        name=settings.name,
+        preparation=settings.preparation.recipe,
+        training=training,
+        licence=licence,
+    )
 
 
 def _write_curve(

@@ -109,20 +109,27 @@ class Findings:
     """All that was found in one picture.
 
     Attributes:
-        frame: the picture.
+        frame: the picture, as it was decoded.
+        size: width and height of the original.
         lesion: None: no lesion was found.
         artefacts: all seven kinds.
-        crop: in pixels of the picture as it came; the whole picture where there is no lesion.
+        crop: in pixels of the original, upright; the whole picture where there is no lesion.
         quality: numbers.
         remarks: sentences for a person; empty where all is well.
     """
 
     frame: Frame
+    size: tuple[int, int]
     lesion: FoundLesion | None
     artefacts: Mapping[Artefact, FoundArtefact]
     crop: Box
     quality: Quality
     remarks: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the crop is all of the picture."""
+        return self.crop == Box(0, 0, *self.size)
 
     def artefact_mask(self, kind: Artefact) -> Mask:
         """Where an artefact is: bool [height, width] of the picture as it came."""

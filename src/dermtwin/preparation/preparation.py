@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from dermtwin.images import Rgb, decode, read_header
+from dermtwin.preparation.ablation import grey_gains, relit, without_hair
 from dermtwin.preparation.artefacts import find_artefacts
 from dermtwin.preparation.crop import best_rectangle, best_square
 from dermtwin.preparation.findings import (
@@ -50,7 +53,7 @@ class Preparation:
         Args:
             pixels: uint8 [height, width, 3].
         """
-        return self._examine(pixels, scale=(1.0, 1.0))
+        return self._examine(pixels, size=(pixels.shape[1], pixels.shape[0]))
 
     def examine_file(self, data: bytes, *, name: str) -> Findings:
         """Examine a picture from its file's bytes; large JPEGs are decoded at a part of their size.
@@ -64,8 +67,13 @@ class Preparation:
         """
         return self._examine_reduced(data, name=name)[0]
 
-    def cut_file(self, data: bytes, *, name: str) -> tuple[Rgb, Findings]:
-        """Examine a picture from its file's bytes and cut it, decoding it once.
+    def cut_file(self, data: bytes, *, name: str, at_least: int = 1) -> tuple[Rgb, Findings]:
+        """Examine a picture from its file's bytes and cut it.
+
+        Args:
+            data: the file's bytes.
+            name: what to call it in errors.
+            at_least: pixels that the crop's shorter side should have, if the original has them.
 
         Returns:
             The crop of the picture as it was decoded (a large JPEG at a part of its size), and the
@@ -74,38 +82,64 @@ class Preparation:
         Raises:
             ImageError: the bytes are no such picture.
         """
-        findings, pixels, scale = self._examine_reduced(data, name=name)
-        crop = findings.crop
-        left, right = round(crop.left / scale[0]), round(crop.right / scale[0])
-        top, bottom = round(crop.top / scale[1]), round(crop.bottom / scale[1])
-        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)].copy(), findings
+        pixels, findings = self._decoded_for(data, name=name, at_least=at_least)
+        return self._cut_decoded(pixels, findings).copy(), findings
+
+    def seen_by_network(self, data: bytes, *, name: str, at_least: int) -> tuple[Rgb, Findings]:
+        """What an encoder is given: `cut_file`, altered where the recipe asks for an ablation."""
+        pixels, findings = self._decoded_for(data, name=name, at_least=at_least)
+        crop = self._cut_decoded(pixels, findings)
+        if self.recipe.no_hair:
+            height, width = pixels.shape[:2]
+            found = Image.fromarray(findings.artefact_mask(Artefact.HAIR))
+            hair = np.asarray(found.resize((width, height)), dtype=np.uint8)
+            crop = without_hair(crop, self._cut_decoded(hair, findings) > 0)
+        if self.recipe.grey_light:
+            crop = relit(crop, grey_gains(pixels))
+        return crop.copy(), findings
 
     def cut(self, pixels: Rgb, findings: Findings) -> Rgb:
         """The crop of the picture that was examined: a copy of its pixels, none altered."""
         rows, columns = findings.crop.slices
         return pixels[rows, columns].copy()
 
-    def _examine_reduced(
-        self, data: bytes, *, name: str
-    ) -> tuple[Findings, Rgb, tuple[float, float]]:
-        """Findings in the original's pixels, the decoded picture, and originals per its pixel."""
+    def _decoded_for(self, data: bytes, *, name: str, at_least: int) -> tuple[Rgb, Findings]:
+        """The picture, decoded so that the crop is large enough, and what was found in it."""
+        findings, pixels = self._examine_reduced(data, name=name)
+        (height, width), crop = pixels.shape[:2], findings.crop
+        reduced = findings.size[0] / width
+        side = min(crop.width, crop.height) / reduced
+        if side < at_least and reduced > 1:
+            # A small lesion in a large picture: examined at a part of its size, cut from more.
+            enough = int(np.ceil(min(height, width) * at_least / max(side, 1)))
+            pixels = decode(data, name=name, at_least=enough)
+        return pixels, findings
+
+    def _cut_decoded(self, pixels: NDArray[np.uint8], findings: Findings) -> NDArray[np.uint8]:
+        """The crop of a picture that was decoded at any scale."""
+        (height, width), crop = pixels.shape[:2], findings.crop
+        x, y = width / findings.size[0], height / findings.size[1]
+        left, right = round(crop.left * x), round(crop.right * x)
+        top, bottom = round(crop.top * y), round(crop.bottom * y)
+        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+    def _examine_reduced(self, data: bytes, *, name: str) -> tuple[Findings, Rgb]:
+        """Findings in the original's pixels, and the picture as it was decoded."""
         header = read_header(data, name=name)
         pixels = decode(data, name=name, at_least=AT_LEAST)
         height, width = pixels.shape[:2]
         full = (header.width, header.height)
         if (full[0] > full[1]) != (width > height):
             full = full[::-1]
-        scale = (full[0] / width, full[1] / height)
-        return self._examine(pixels, scale=scale), pixels, scale
+        return self._examine(pixels, size=full), pixels
 
-    def _examine(self, pixels: Rgb, *, scale: tuple[float, float]) -> Findings:
+    def _examine(self, pixels: Rgb, *, size: tuple[int, int]) -> Findings:
         height, width = pixels.shape[:2]
         frame = Frame(width, height, canonical_pose(pixels))
         view = inner_view(frame.pose.apply(pixels))
         artefacts = find_artefacts(view)
         lens = artefacts[Artefact.DARK_CORNER].chance > 0.5
         lesion = find_lesion(halved(view))
-        size = (round(width * scale[0]), round(height * scale[1]))
         canonical = size[::-1] if frame.pose.transposed else size
         quality = judge(
             view, lens=lens, lesion=None if lesion is None else lesion.inside, size=canonical
@@ -120,6 +154,7 @@ class Preparation:
         back = frame.pose.undo_box(crop, width=canonical[0], height=canonical[1])
         return Findings(
             frame=frame,
+            size=size,
             lesion=None if lesion is None else _found(lesion, frame),
             artefacts=artefacts,
             crop=back,
@@ -136,6 +171,8 @@ class Preparation:
     ) -> tuple[Box, tuple[str, ...]]:
         """The crop in the canonical pose, and what is to be said of it."""
         whole = Box(0, 0, *size)
+        if self.recipe.shape == "whole":
+            return whole, ()
         if lesion is None:
             return whole, (NOT_FOUND,)
         if lesion.inside.mean() > _WHOLE:

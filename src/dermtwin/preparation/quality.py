@@ -31,17 +31,20 @@ def judge(view: Rgb, *, lens: Mask, lesion: Mask | None, size: tuple[int, int]) 
         size: the picture's width and height in pixels of the original.
     """
     seen = ~lens if not lens.all() else np.ones_like(lens)
-    grey = view.mean(axis=2, dtype=np.float32)
-    pixels = view[seen].astype(np.float32)
-    clipped = (pixels.min(axis=1) >= _WHITE) | (pixels.max(axis=1) <= _BLACK)
+    # Plane by plane: many times as fast as along an axis of three.
+    red, green, blue = (view[..., channel].astype(np.float32) for channel in range(3))
+    grey = (red + green + blue) / np.float32(3)
+    channels = red[seen], green[seen], blue[seen]
+    least, most = np.minimum.reduce(channels), np.maximum.reduce(channels)
+    clipped = (least >= _WHITE) | (most <= _BLACK)
     return Quality(
         sharpness=_sharpness(grey, seen),
         brightness=float(grey[seen].mean() / 255),
         clipped=float(clipped.mean()),
-        colourfulness=float(np.ptp(pixels, axis=1).mean() / 255),
+        colourfulness=float((most - least).mean(dtype=np.float64) / 255),
         lesion_pixels=_diameter(lesion, size),
         border_share=_border_share(lesion),
-        skin=_skin(pixels),
+        skin=_skin(channels),
     )
 
 
@@ -89,15 +92,15 @@ def _border_share(lesion: Mask | None) -> float:
     return float((outline & edge).sum() / max(outline.sum(), 1))
 
 
-def _skin(pixels: NDArray[np.float32]) -> float:
+def _skin(channels: tuple[NDArray[np.float32], ...]) -> float:
     """How much the picture is of one hue, as skin in any white balance is; 1 is one hue.
 
     The length of the mean of all hues as directions (circular statistics), each weighed by its
     saturation. Pictures of rooms and streets have many hues; blue light gives skin another hue, but
     still one. A picture without colour tells nothing: 1.
     """
-    red, green, blue = pixels.T
+    red, green, blue = channels
     x = red - (green + blue) / 2
     y = (green - blue) * np.float32(np.sqrt(3) / 2)
     total = float(np.hypot(x, y).sum())
-    return float(np.hypot(x.sum(), y.sum())) / total if total > len(pixels) else 1.0
+    return float(np.hypot(x.sum(), y.sum())) / total if total > len(red) else 1.0

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 from dermtwin.errors import SettingsError
 from dermtwin.preparation.networks import network_ids
 
-CropShape = Literal["square", "rectangle"]
+CropShape = Literal["square", "rectangle", "whole"]
+"""Of the crop; `whole`: nothing is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +21,16 @@ class Recipe:
         shape: of the crop.
         margin: skin wanted on each side of the lesion, in lengths of the lesion's longer side.
         least_margin: what of it is kept even where an artefact lies in it.
+        grey_light: ablation: encoders see colours as under grey light.
+        no_hair: ablation: encoders see hair painted over.
         networks: the mask networks by name, as the SHA-256 of their files.
     """
 
     shape: CropShape = "square"
     margin: float = 0.2
     least_margin: float = 0.1
+    grey_light: bool = False
+    no_hair: bool = False
     networks: Mapping[str, str] = field(default_factory=network_ids)
 
     def __post_init__(self) -> None:

@@ -39,7 +39,8 @@ class AddReport:
         updated: cases that were given new values.
         differing: cases that were in it with other values and stayed as they are.
         faults: rows that did not go in, with their lines.
-        warnings: what was noticed and kept, and each of the differing cases.
+        warnings: what was noticed and kept: each of the differing cases, and each picture that was
+            added without its lesion being found.
         encoder: name and beginning of the id of the casebook's encoder.
     """
 
@@ -127,6 +128,7 @@ class _Prepared:
     image: NewImage | None = None
     known: Record | None = None
     error: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class _Work:
     update: bool = field(kw_only=True)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def prepared(self, rows: Sequence[Row]) -> Generator[_Prepared, None, None]:
         """Read, encode and write on threads; everything else happens on the caller's."""
@@ -158,7 +160,11 @@ class _Work:
         if placed.outcome is Outcome.REFUSED:
             self.faults.append(Fault(FaultKind.CONTRADICTS, table, row.line, placed.message))
         elif placed.outcome is Outcome.DIFFERS:
-            self.differing.append(f"{table}:{row.line}: {placed.message}")
+            self.warnings.append(f"{table}:{row.line}: {placed.message}")
+        elif placed.outcome is Outcome.ADDED and prepared.remarks:
+            name = row.case.isic_id
+            said = " ".join(prepared.remarks)
+            self.warnings.append(f"{table}:{row.line}: {name}: {said}")
 
     def report(self, dataset: Dataset) -> AddReport:
         """All that was noted."""
@@ -168,7 +174,7 @@ class _Work:
             updated=self.outcomes[Outcome.UPDATED],
             differing=self.outcomes[Outcome.DIFFERS],
             faults=(*dataset.faults, *self.faults),
-            warnings=(*dataset.warnings, *self.differing),
+            warnings=(*dataset.warnings, *self.warnings),
             encoder=self.record.label,
         )
 
@@ -224,17 +230,21 @@ def _prepare(read: _Read, *, encoder: Encoder, writer: Writer) -> _Prepared:
     if read.error or read.known is not None:
         return _Prepared(read.row, read.sha256, known=read.known, error=read.error)
     try:
-        image = _encode(read, encoder=encoder)
+        image, remarks = _encode(read, encoder=encoder)
     except ImageError as error:
         return _Prepared(read.row, read.sha256, error=str(error))
     writer.write_image(image)
-    return _Prepared(read.row, read.sha256, image)
+    return _Prepared(read.row, read.sha256, image, remarks=remarks)
 
 
-def _encode(read: _Read, *, encoder: Encoder) -> NewImage:
+def _encode(read: _Read, *, encoder: Encoder) -> tuple[NewImage, tuple[str, ...]]:
+    """A row's image with its code; and, where its lesion was not found, what is said of it."""
     # Read again rather than kept: a chunk of large images would fill the memory.
     data, name = read_file(read.row.image), str(read.row.image)
     if digest(data) != read.sha256 or read.header is None:
         raise ImageError(f"{name} was altered while it was being added; add it again.")
-    vector = encoder.encode(data, name=name).vectors(OUTPUT)[0]
-    return NewImage(data=data, sha256=read.sha256, header=read.header, vector=vector)
+    look = encoder.look(data, name=name)
+    vector = encoder.encode_views(look.view[None]).vectors(OUTPUT)[0]
+    image = NewImage(data=data, sha256=read.sha256, header=read.header, vector=vector)
+    lost = look.findings is not None and look.findings.lesion is None
+    return image, look.remarks if lost else ()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.datasets import read_dataset
-from dermtwin.encoders import Encoder, view_of
+from dermtwin.encoders import Encoder, look_at
 from dermtwin.errors import ImageError, MissingExtraError, SettingsError
 from dermtwin.files import write_bytes
 from dermtwin.images import read_file
@@ -95,8 +95,8 @@ def _draw_code(encoder: Encoder, pictures: Sequence[tuple[Path, str | None]], *,
         raise SettingsError(f"a picture shows one image beside its code, got {len(pictures)}.")
     encoder.check_output(MAP)
     path = pictures[0][0]
-    data, spec = read_file(path), encoder.card.input
-    seen = view_of(data, replace(spec, size=_SHOWN_PIXELS), name=str(path))
+    data, spec = read_file(path), replace(encoder.card.input, size=_SHOWN_PIXELS)
+    seen = look_at(data, spec, name=str(path), preparation=encoder.preparation).view
     code = encoder.encode(data, name=str(path)).by_output[MAP][0]
     drawn = encoder.card.training.get("data", {}).get("drawn", False)
     png = beside_code(seen, code, title=path.name, encoder=encoder.label, is_drawn=drawn)

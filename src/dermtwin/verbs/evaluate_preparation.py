@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from dermtwin.datasets import (
     Row,
     fingerprint,
     is_held_out,
+    lay_artefact,
     read_dataset,
 )
 from dermtwin.datasets.annotations import load_mask, mask_path, seen_artefacts
@@ -26,6 +28,7 @@ from dermtwin.evaluation.preparation import (
     Marks,
     Measured,
     Truth,
+    f1,
     lesion_free_part,
     mark,
     measure,
@@ -34,6 +37,7 @@ from dermtwin.files import write_text
 from dermtwin.images import Rgb, load
 from dermtwin.preparation import Preparation
 from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import Artefact
 
 FORMAT = 1
 
@@ -158,17 +162,26 @@ def _examine(preparation: Preparation, used: Dataset, row: Row) -> Marks | str:
     except (DatasetError, ImageError) as error:
         return str(error)
     part = lesion_free_part(lesion)
+    hairless = truth.seen.get(Artefact.HAIR) is False
     return mark(
         preparation.examine(pixels),
         truth,
         name=row.case.isic_id,
         cluster=row.case.lesion_id or f"image {row.case.isic_id}",
         empty_refused=None if part is None else _refuses(preparation, pixels[part.slices]),
+        hair_f1=_hair_f1(preparation, pixels, row) if hairless else None,
     )
 
 
 def _refuses(preparation: Preparation, pixels: Rgb) -> bool:
     return preparation.examine(np.ascontiguousarray(pixels)).lesion is None
+
+
+def _hair_f1(preparation: Preparation, pixels: Rgb, row: Row) -> float:
+    """How well hair that is drawn over a picture without any is found."""
+    seed = zlib.crc32(row.case.isic_id.encode())
+    hairy, hair = lay_artefact(pixels, Artefact.HAIR, seed=seed)
+    return f1(preparation.examine(hairy).artefact_mask(Artefact.HAIR), hair)
 
 
 def _plain(figure: Measured) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dermtwin.datasets.drawn.overlay import COVERED
 from dermtwin.learning.masks.augment import moved, relit
-from dermtwin.learning.masks.pasting import COVERED, LayerBank, lay_over
+from dermtwin.learning.masks.pasting import LayerBank, lay_over
 from dermtwin.learning.masks.pictures import KINDS, MaskedPictures
 
 _WITH_PASTED = 0.4
@@ -77,16 +78,18 @@ class ArtefactBatches:
 class ArtefactLoss(nn.Module):
     """Cross-entropy of the pixels where they are known, and of "is there any" for each picture.
 
-    "Any" follows from the expected share f of the picture: 1 - exp(-f / scale), one scale a kind,
-    learnt; so that the share itself is what tells pictures with from pictures without.
+    "Any" is asked twice: of the network's word on the whole picture, which teaches it what to look
+    for; and of the expected share f of the picture, 1 - exp(-f / scale), one scale a kind, learnt,
+    so that the share itself is what tells pictures with from pictures without.
     """
 
     def __init__(self, scales: int = len(KINDS)) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.full((scales,), -5.0))
 
-    def forward(self, logits: Tensor, truth: Truth) -> Tensor:
-        """The loss of logits [N, 7, H, W]."""
+    def forward(self, found: tuple[Tensor, Tensor], truth: Truth) -> Tensor:
+        """The loss of logits [N, 7, H, W] and, of the whole, [N, 7]."""
+        logits, whole = found
         entropy = functional.binary_cross_entropy_with_logits(
             logits, truth.pixels, reduction="none", weight=truth.known
         )
@@ -95,4 +98,5 @@ class ArtefactLoss(nn.Module):
         missed = (-share / self.log_scale.exp()).clamp(min=-30)
         there = -torch.log(-torch.expm1(missed) + 1e-6)
         of_pictures = torch.where(truth.seen > 0, there, -missed)
-        return 3 * of_pixels.mean() + of_pictures.mean()
+        asked = functional.binary_cross_entropy_with_logits(whole, truth.seen)
+        return 3 * of_pixels.mean() + of_pictures.mean() + asked

@@ -1,6 +1,6 @@
 """The loop that trains a mask network: one cycle of the rate, averaged weights, checkpoints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +26,10 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
     network: nn.Module,
     *,
     batches: Batches,
-    loss: Callable[[Tensor, object], Tensor],
-    parameters: list[nn.Parameter],
+    loss: Callable[[Any, Any], Tensor],
+    rates: Sequence[tuple[float, Sequence[nn.Parameter]]],
     steps: int,
     size: int,
-    rate: float,
     seed: int,
     checkpoint: Path,
     every: int = 250,
@@ -41,11 +40,17 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
 
     Batches are drawn from the seed and the step's number, so that a training that was killed goes
     on from its checkpoint as if nothing had happened. A checkpoint is written, and `watch` called,
-    each `every` steps and at the end.
+    each `every` steps and at the end. `rates` are the highest learning rates, each with what it is
+    for.
     """
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    groups: list[dict[str, Any]] = [
+        {"params": [each for each in parameters if each.requires_grad], "lr": rate}
+        for rate, parameters in rates
+    ]
+    trained = [each for group in groups for each in group["params"]]
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=steps, pct_start=0.15
+        optimiser, [rate for rate, _ in rates], total_steps=steps, pct_start=0.15
     )
     # A young average leans on what came last.
     average = torch.optim.swa_utils.AveragedModel(
@@ -70,7 +75,7 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
         value = loss(network(images), truth)
         optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 5.0)
+        nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
         schedule.step()
         average.update_parameters(network)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dermtwin.learning.efficientnet import DEVIATION, MEAN, EfficientNetLite
+
 
 class MaskNetwork(nn.Module):
     """An encoder of residual blocks and a decoder that adds what each level saw.
@@ -49,6 +51,64 @@ class MaskNetwork(nn.Module):
         for block in self.up:
             level = block(level, levels.pop())
         logits: Tensor = functional.pixel_shuffle(self.head(level), self._detail)
+        return logits
+
+
+class ArtefactNetwork(nn.Module):
+    """The first five stages of EfficientNet-Lite0, and a decoder that adds what each level saw.
+
+    What the whole picture speaks for is added to each pixel of a kind's map: a hair alone may be a
+    scratch, among others it is a hair.
+    """
+
+    def __init__(self, *, kinds: int) -> None:
+        """Build the layers.
+
+        Args:
+            kinds: maps to give.
+        """
+        super().__init__()
+        self.trunk = EfficientNetLite(0, stages=5)
+        widths = self.trunk.widths
+        self.up = nn.ModuleList(
+            [_Up(coarser, finer) for finer, coarser in reversed(list(pairwise(widths)))]
+        )
+        self.head = nn.Conv2d(widths[0], kinds * 4, 1)
+        self.whole = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * widths[-1], kinds))
+        self.lift = nn.Parameter(torch.ones(kinds))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [N, 3, H, W], 0…1, to logits [N, kinds, H, W], and [N, kinds] of the whole."""
+        levels = self.trunk.levels((image - MEAN[0]) / DEVIATION[0])
+        level = levels.pop()
+        seen = torch.cat([level.mean(dim=(2, 3)), level.amax(dim=(2, 3))], dim=1)
+        whole: Tensor = self.whole(seen)
+        for block in self.up:
+            level = block(level, levels.pop())
+        pixels = functional.pixel_shuffle(self.head(level), 2)
+        return pixels + (self.lift * whole)[:, :, None, None], whole
+
+    def train(self, mode: bool = True) -> "ArtefactNetwork":  # noqa: FBT002 - PyTorch's
+        """Set the mode; the finest stages stay as ImageNet left them.
+
+        They cost most of a step, and edges and colours are what they know already.
+        """
+        super().train(mode)
+        for part in (self.trunk.stem, *self.trunk.stages[:2]):
+            part.requires_grad_(requires_grad=False).eval()
+        return self
+
+
+class Maps(nn.Module):
+    """What is exported of an artefact network: its maps alone."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images [N, 3, H, W], 0…1, to logits [N, kinds, H, W]."""
+        logits: Tensor = self.network(image)[0]
         return logits
 
 

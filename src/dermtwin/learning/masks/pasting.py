@@ -10,9 +10,6 @@ from dermtwin.datasets.drawn.artefacts import Layer, make_layer
 from dermtwin.running import Track, in_order, untracked
 from dermtwin.vocabulary import Artefact
 
-COVERED = 0.25
-"""Share of a pixel from which on it counts as the artefact's; a thin hair never covers half."""
-
 
 @dataclass(frozen=True, slots=True)
 class LayerBank:
