@@ -17,20 +17,23 @@ import torch
 import dermtwin.preparation
 from dermtwin.datasets import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out, read_dataset
 from dermtwin.evaluation.preparation import jaccard
+from dermtwin.learning.checkpoint import Checkpoint, Identity
 from dermtwin.learning.efficientnet import load_imagenet
 from dermtwin.learning.masks.artefacts import ArtefactBatches, ArtefactLoss
 from dermtwin.learning.masks.confidence import fit_confidence
 from dermtwin.learning.masks.export import export_masks
 from dermtwin.learning.masks.lesions import LesionBatches, lesion_loss
-from dermtwin.learning.masks.loop import train_network
 from dermtwin.learning.masks.network import ArtefactNetwork, Maps, MaskNetwork
 from dermtwin.learning.masks.pasting import draw_bank
 from dermtwin.learning.masks.pictures import KINDS, MaskedPictures, load_masked, without_alike
+from dermtwin.learning.stepping import Pace, train_network
 from dermtwin.preparation.lesion import look_at
 from dermtwin.preparation.networks import MaskSession
 
 VALIDATION_SHARE, VALIDATION_SEED = 0.12, 10
 ROOM = Path(dermtwin.preparation.__file__).parent
+# A checkpoint is this script's own; another training gets another folder.
+IDENTITY = Identity(settings={}, data="", validation="")
 
 
 def main() -> None:
@@ -56,19 +59,17 @@ def train_lesion(given: argparse.Namespace) -> None:
     training, validation, held_out = parts(load_masked(read_dataset(given.dataset), half=True))
     more = without_alike(load_masked(read_dataset(given.more), half=True), held_out, above=0.98)
     network = MaskNetwork(widths=(24, 40, 64, 96, 128), kinds=1, detail=2)
+    batches = LesionBatches(
+        main=training, more=more, bank=draw_bank((128, 160), each=150, seed=1), seed=1, size=24
+    )
     network = train_network(
         network.to(memory_format=torch.channels_last),
-        batches=LesionBatches(training, more, draw_bank((128, 160), each=150, seed=1)),
+        batches=batches,
         loss=lesion_loss,
-        rates=[(4e-3, list(network.parameters()))],
-        steps=7000,
-        size=24,
-        seed=1,
-        checkpoint=given.work / "lesion.pt",
-        watch=lambda step, now: print(
-            f"step {step}: {quality_of_lesions(now, validation)}", flush=True
-        ),
-    )
+        pace=Pace(rates=[(4e-3, list(network.parameters()))], steps=7000),
+        checkpoint=Checkpoint(given.work / "lesion", IDENTITY),
+        measure=lambda step, now: told(step, quality_of_lesions(now, validation)),
+    ).network
     out, example = given.out / "lesion.onnx", images(validation)[:16]
     # Twice: what the confidence is fitted on are the file's own maps.
     export_masks(network, example=example, numbers={"confidence": [0.0] * 5}, out=out)
@@ -86,19 +87,18 @@ def train_artefacts(given: argparse.Namespace) -> None:
     load_imagenet(network.trunk)
     trunk = list(network.train().trunk.parameters())
     rest = [each for name, each in network.named_parameters() if not name.startswith("trunk.")]
+    batches = ArtefactBatches(
+        pictures=training, bank=draw_bank((256, 320), each=60, seed=2), seed=2, size=12
+    )
+    rates = [(5e-4, trunk), (3e-3, [*rest, *loss.parameters()])]
     trained = train_network(
         network.to(memory_format=torch.channels_last),
-        batches=ArtefactBatches(training, draw_bank((256, 320), each=60, seed=2)),
+        batches=batches,
         loss=loss,
-        rates=[(5e-4, trunk), (3e-3, [*rest, *loss.parameters()])],
-        steps=1800,
-        size=12,
-        seed=2,
-        checkpoint=given.work / "artefacts.pt",
-        watch=lambda step, now: print(
-            f"step {step}: {quality_of_labels(Maps(now), validation)}", flush=True
-        ),
-    )
+        pace=Pace(rates=rates, steps=1800),
+        checkpoint=Checkpoint(given.work / "artefacts", IDENTITY),
+        measure=lambda step, now: told(step, quality_of_labels(Maps(now), validation)),
+    ).network
     scales = [float(scale) for scale in loss.log_scale.detach().exp()]
     out = given.out / "artefacts.onnx"
     worst = export_masks(
@@ -120,20 +120,28 @@ def parts(pictures: MaskedPictures) -> tuple[MaskedPictures, MaskedPictures, Mas
     return training, pictures.chosen(checked & ~held), held_out
 
 
+def told(step: int, quality: dict[str, float]) -> float:
+    """Say how far the training is; the mean of what was measured."""
+    print(
+        f"step {step}:", ", ".join(f"{key} {each:.3f}" for key, each in quality.items()), flush=True
+    )
+    return float(np.mean(list(quality.values())))
+
+
 def images(pictures: MaskedPictures) -> torch.Tensor:
     """Views as a network takes them: float32 [N, 3, H, W], 0…1."""
     return torch.from_numpy(pictures.views.transpose(0, 3, 1, 2).astype(np.float32) / 255)
 
 
-def quality_of_lesions(network: torch.nn.Module, pictures: MaskedPictures) -> str:
+def quality_of_lesions(network: torch.nn.Module, pictures: MaskedPictures) -> dict[str, float]:
     """Mean Jaccard index of the raw maps."""
     with torch.no_grad():
         maps = [network(image[None])[0, 0].numpy() > 0 for image in images(pictures)]
     found = [jaccard(each, mask > 127) for each, mask in zip(maps, pictures.masks, strict=True)]
-    return f"mean Jaccard index {np.mean(found):.3f}"
+    return {"mean Jaccard index": float(np.mean(found))}
 
 
-def quality_of_labels(network: torch.nn.Module, pictures: MaskedPictures) -> str:
+def quality_of_labels(network: torch.nn.Module, pictures: MaskedPictures) -> dict[str, float]:
     """AUC of each kind's share."""
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - for those who train alone
 
@@ -141,11 +149,10 @@ def quality_of_labels(network: torch.nn.Module, pictures: MaskedPictures) -> str
         shares = np.array(
             [network(image[None])[0].sigmoid().mean((1, 2)).numpy() for image in images(pictures)]
         )
-    scores = (
-        f"{kind} {roc_auc_score(pictures.labels[:, number], shares[:, number]):.2f}"
+    return {
+        str(kind): float(roc_auc_score(pictures.labels[:, number], shares[:, number]))
         for number, kind in enumerate(KINDS)
-    )
-    return ", ".join(scores)
+    }
 
 
 if __name__ == "__main__":

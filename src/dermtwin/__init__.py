@@ -16,6 +16,7 @@ __version__ = version("dermtwin")
 
 _VERBS = (
     "add",
+    "adopt_encoder",
     "check",
     "draw",
     "encode",
@@ -24,6 +25,7 @@ _VERBS = (
     "find",
     "forget",
     "prepare",
+    "show_encoder",
     "split",
     "train",
 )

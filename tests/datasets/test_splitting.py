@@ -1,6 +1,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -17,9 +18,11 @@ from dermtwin.datasets import (
     Split,
     connect,
     count_lesions,
+    draw_dataset,
     draw_lesion,
     near_duplicates,
     read_dataset,
+    share_dataset,
     split_dataset,
 )
 from dermtwin.datasets.table import Fault, FaultKind
@@ -210,3 +213,30 @@ def test_nothing_is_written_when_the_split_fails(tmp_path: Path, few_drawn: Data
     with pytest.raises(DatasetError):
         split(few_drawn.table, tmp_path / "out", train_per_class=500)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_share_parts_all_rows_and_never_what_belongs_together(tmp_path) -> None:
+    dataset = draw_dataset(tmp_path / "drawn", lesions=60, seed=3, size=(64, 48))
+    split = share_dataset(dataset, test_share=0.3, seed=1)
+    names = [row.case.isic_id for row in (*split.train, *split.test)]
+    assert sorted(names) == sorted(
+        row.case.isic_id for row in dataset if row.case.is_malignant is not None
+    )
+    lesions, patients = (
+        [{getattr(row.case, field) for row in side} - {None} for side in (split.train, split.test)]
+        for field in ("lesion_id", "patient_id")
+    )
+    assert not lesions[0] & lesions[1]
+    assert not patients[0] & patients[1]
+    assert 0.15 < split.test_lesions / (split.test_lesions + split.train_lesions) < 0.45
+    # A case that is gone moves none of the others.
+    fewer = replace(dataset, rows=dataset.rows[:-1])
+    again = share_dataset(fewer, test_share=0.3, seed=1)
+    assert {row.case.isic_id for row in again.test} <= {row.case.isic_id for row in split.test}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])
+def test_a_share_of_nothing_or_all_is_refused(tmp_path, share) -> None:
+    dataset = draw_dataset(tmp_path / "drawn", lesions=2, seed=3, size=(64, 48))
+    with pytest.raises(SettingsError, match="above 0 and below 1"):
+        share_dataset(dataset, test_share=share)

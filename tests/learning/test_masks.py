@@ -10,6 +10,7 @@ from dermtwin.vocabulary import Artefact
 
 torch = pytest.importorskip("torch")
 
+from dermtwin.learning.checkpoint import Checkpoint, Identity  # noqa: E402
 from dermtwin.learning.masks.artefacts import ArtefactBatches, ArtefactLoss, Truth  # noqa: E402
 from dermtwin.learning.masks.augment import moved, relit  # noqa: E402
 from dermtwin.learning.masks.export import export_masks  # noqa: E402
@@ -18,7 +19,6 @@ from dermtwin.learning.masks.lesions import (  # noqa: E402
     lesion_loss,
     without_lesion,
 )
-from dermtwin.learning.masks.loop import train_network  # noqa: E402
 from dermtwin.learning.masks.network import ArtefactNetwork, Maps, MaskNetwork  # noqa: E402
 from dermtwin.learning.masks.pasting import LayerBank, draw_bank  # noqa: E402
 from dermtwin.learning.masks.pictures import (  # noqa: E402
@@ -27,6 +27,7 @@ from dermtwin.learning.masks.pictures import (  # noqa: E402
     load_masked,
     without_alike,
 )
+from dermtwin.learning.stepping import Pace, train_network  # noqa: E402
 from dermtwin.preparation.networks import MaskSession  # noqa: E402
 
 SHAPE = (32, 48)
@@ -149,15 +150,16 @@ def test_a_part_without_lesion_holds_none() -> None:
 
 
 def test_batches_are_the_same_for_the_same_luck(pictures, bank) -> None:
-    batches = LesionBatches(pictures, pictures, bank)
-    first, again = (batches.draw(np.random.default_rng(3), size=5) for _ in range(2))
+    batches = LesionBatches(main=pictures, more=pictures, bank=bank, seed=3, size=5)
+    first, again = (batches.draw(1) for _ in range(2))
     assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], batches.draw(2)[0])
     assert first[0].shape == (5, 3, *SHAPE)
     assert first[1].shape == (5, 1, *SHAPE)
 
 
 def test_pasted_artefacts_are_seen_and_known(pictures, bank) -> None:
-    _, truth = ArtefactBatches(pictures, bank).draw(np.random.default_rng(0), size=16)
+    _, truth = ArtefactBatches(pictures=pictures, bank=bank, seed=0, size=16).draw(0)
     assert torch.equal(truth.seen > 0, truth.pixels.flatten(2).sum(2) > 0)
     assert truth.seen.any()
     assert truth.known.all()
@@ -165,7 +167,7 @@ def test_pasted_artefacts_are_seen_and_known(pictures, bank) -> None:
 
 def test_where_a_person_saw_an_artefact_only_pasted_pixels_are_known(pictures, bank) -> None:
     marked = replace(pictures, labels=np.ones_like(pictures.labels))
-    _, truth = ArtefactBatches(marked, bank).draw(np.random.default_rng(0), size=16)
+    _, truth = ArtefactBatches(pictures=marked, bank=bank, seed=0, size=16).draw(0)
     assert truth.seen.all()
     assert torch.equal(truth.known, truth.pixels)
 
@@ -191,16 +193,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, pictures
 
         return train_network(
             network,
-            batches=LesionBatches(pictures, pictures, bank),
+            batches=LesionBatches(main=pictures, more=pictures, bank=bank, seed=0, size=2),
             loss=lesion_loss,
-            rates=[(1e-3, list(network.parameters()))],
-            steps=steps,
-            size=2,
-            seed=0,
-            checkpoint=folder / "checkpoint.pt",
-            every=2,
+            pace=Pace(rates=[(1e-3, list(network.parameters()))], steps=steps, every=2),
+            checkpoint=Checkpoint(folder / "masks", Identity(settings={}, data="", validation="")),
             track=watched,
-        )
+        ).network
 
     whole = train(5, tmp_path / "whole").state_dict()
     with pytest.raises(KeyboardInterrupt):

@@ -11,6 +11,7 @@ from dermtwin.cli import (
     check,
     draw,
     encode,
+    encoder,
     evaluate,
     evaluate_preparation,
     find,
@@ -49,6 +50,7 @@ for verb in (
     evaluate_preparation,
 ):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
+app.add_typer(encoder.group)
 
 
 @app.callback(invoke_without_command=True)

@@ -17,9 +17,13 @@ def command(
     *,
     train_per_class: Annotated[int, typer.Option(min=1, help="Training images a class.")] = 684,
     test_per_class: Annotated[int, typer.Option(min=1, help="Test images a class.")] = 113,
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Instead of counts: this share of all lesions to test on, such as 0.15."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Split a dataset in two, balanced, no lesion, patient or near-duplicate on both sides.
+    """Split a dataset in two: no lesion, patient or near-duplicate on both sides.
 
     Writes OUT/train and OUT/test: tables that refer to the images where they are.
 
@@ -30,6 +34,7 @@ def command(
         out,
         train_per_class=train_per_class,
         test_per_class=test_per_class,
+        test_share=test_share,
         seed=seed,
         track=track,
     )
@@ -39,7 +44,8 @@ def command(
         (report.train, report.split.train, report.split.train_lesions),
         (report.test, report.split.test, report.split.test_lesions),
     ):
-        note(f"{folder}: {len(rows):,} images of {lesions:,} lesions, half of them malignant")
+        malignant = sum(row.case.is_malignant is True for row in rows)
+        note(f"{folder}: {len(rows):,} images of {lesions:,} lesions, {malignant:,} malignant")
     note(_left_out(report.split))
 
 

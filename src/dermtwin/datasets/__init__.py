@@ -15,7 +15,13 @@ from dermtwin.datasets.duplicates import (
 from dermtwin.datasets.fingerprint import fingerprint
 from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.datasets.reading import read_dataset
-from dermtwin.datasets.splitting import Split, connect, count_lesions, split_dataset
+from dermtwin.datasets.splitting import (
+    Split,
+    connect,
+    count_lesions,
+    share_dataset,
+    split_dataset,
+)
 from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_faults
 from dermtwin.datasets.writing import write_table
 
@@ -43,6 +49,7 @@ __all__ = [
     "near_duplicates_between",
     "read_dataset",
     "same_photographs",
+    "share_dataset",
     "small_grey",
     "split_dataset",
     "write_table",

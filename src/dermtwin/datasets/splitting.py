@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dermtwin.datasets.duplicates import near_duplicates
+from dermtwin.datasets.held_out import is_held_out
 from dermtwin.datasets.table import Dataset, Row
 from dermtwin.errors import DatasetError, SettingsError
 from dermtwin.running import Track, untracked
@@ -28,7 +29,7 @@ class Split:
     """A dataset in two parts that share no lesion, patient or photograph.
 
     Attributes:
-        train, test: the rows drawn, sorted by `isic_id`, each class as often as asked.
+        train, test: the rows drawn, sorted by `isic_id`.
         unclassified: rows left out because they are indeterminate or unknown.
         unused: rows of the two classes that were not needed.
         near_duplicates: pairs of rows found to be one photograph.
@@ -111,6 +112,50 @@ def split_dataset(
         test=drawn["test"],
         unclassified=len(rows) - known,
         unused=known - 2 * sum(needs.values()),
+        near_duplicates=len(pairs),
+    )
+
+
+def share_dataset(
+    dataset: Dataset, *, test_share: float, seed: int = 0, track: Track = untracked
+) -> Split:
+    """Put a share of all lesions aside for testing, with every photograph of theirs.
+
+    Which ones is decided by a hash of the least `isic_id` of what belongs together, so that cases
+    that are added later move none of the others.
+
+    Args:
+        dataset: what to part, its rows in any order.
+        test_share: of the lesions, about, above 0 and below 1.
+        seed: another one chooses others.
+        track: watches the search for near-duplicates.
+
+    Raises:
+        DatasetError: the table has faults, or a side is left empty.
+        ImageError: an image cannot be decoded.
+        MissingExtraError: the extra `evaluate` is not installed.
+        SettingsError: the share is not between 0 and 1.
+    """
+    if not 0 < test_share < 1:
+        raise SettingsError(f"A test share must be above 0 and below 1, got {test_share}.")
+    dataset.refuse_faults()
+    rows = sorted(dataset.rows, key=lambda row: row.case.isic_id)
+    pairs = near_duplicates([row.image for row in rows], track=track)
+    sides: dict[bool, list[Row]] = {False: [], True: []}
+    for group in _make_groups(rows, pairs):
+        members = [row for lesions in group.lesions.values() for each in lesions for row in each]
+        name = min(row.case.isic_id for row in members)
+        sides[is_held_out(name, share=test_share, seed=seed)] += members
+    if not all(sides.values()):
+        raise DatasetError(
+            f"{dataset.table} holds too few lesions to put {test_share:.0%} aside; add images."
+        )
+    known = sum(row.case.is_malignant is not None for row in rows)
+    return Split(
+        train=tuple(sorted(sides[False], key=lambda row: row.case.isic_id)),
+        test=tuple(sorted(sides[True], key=lambda row: row.case.isic_id)),
+        unclassified=len(rows) - known,
+        unused=0,
         near_duplicates=len(pairs),
     )
 

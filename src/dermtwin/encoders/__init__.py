@@ -1,10 +1,12 @@
 """The encoder file: its card, its session, and the one way from a picture to its code."""
 
+from dermtwin.encoders.adoption import Adopted, adopted, refuse_difference
 from dermtwin.encoders.card import Card, OutputSpec
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
 from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
 
 __all__ = [
+    "Adopted",
     "Card",
     "Codes",
     "Encoder",
@@ -12,8 +14,10 @@ __all__ = [
     "Look",
     "OutputSpec",
     "ResizeRule",
+    "adopted",
     "look_at",
     "normalised",
+    "refuse_difference",
     "resized",
     "write_encoder",
 ]

@@ -1,7 +1,7 @@
-"""A training's state on disk after each epoch, so that a killed training goes on from there.
+"""A training's state on disk now and then, so that a killed training goes on from there.
 
-Nothing random has a running state: first weights come from the seed, each epoch's pairs from seed
-and epoch. So weights, optimiser and losses are all there is to keep.
+Nothing random has a running state: first weights come from the seed, what an epoch or a step draws
+from seed and number. So weights, optimiser and what was measured are all there is to keep.
 """
 
 import shutil
@@ -14,9 +14,8 @@ import torch
 
 from dermtwin.errors import DermtwinError, SettingsError
 from dermtwin.files import replacing
-from dermtwin.learning.report import EpochLoss
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +31,6 @@ class Identity:
     settings: Mapping[str, Any]
     data: str
     validation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A training after some epochs.
-
-    Attributes:
-        network: the network's `state_dict`.
-        optimiser: the optimiser's.
-        losses: of the epochs done.
-    """
-
-    network: Mapping[str, Any]
-    optimiser: Mapping[str, Any]
-    losses: tuple[EpochLoss, ...]
 
 
 class Checkpoint:
@@ -67,17 +51,13 @@ class Checkpoint:
         self._file = self.folder / "checkpoint.pt"
         self._identity = identity
 
-    def save(self, state: State) -> None:
-        """Write the state whole or not at all; raises DermtwinError."""
-        kept = {"format": _FORMAT, "identity": asdict(self._identity)} | {
-            "network": dict(state.network),
-            "optimiser": dict(state.optimiser),
-            "losses": [(loss.training, loss.validation) for loss in state.losses],
-        }
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a state of tensors and plain values, whole or not at all; raises DermtwinError."""
+        kept = {"format": _FORMAT, "identity": asdict(self._identity), "state": dict(state)}
         with replacing(self._file) as temporary:
             torch.save(kept, temporary)
 
-    def load(self) -> State | None:
+    def load(self) -> dict[str, Any] | None:
         """The state to go on from; None: there is none.
 
         Raises:
@@ -88,8 +68,8 @@ class Checkpoint:
             return None
         kept = self._read()
         self._refuse_others(Identity(**kept["identity"]))
-        losses = tuple(EpochLoss(*loss) for loss in kept["losses"])
-        return State(network=kept["network"], optimiser=kept["optimiser"], losses=losses)
+        state: dict[str, Any] = kept["state"]
+        return state
 
     def discard(self) -> None:
         """Remove the folder, if there is one."""

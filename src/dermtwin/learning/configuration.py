@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dermtwin.errors import SettingsError
+from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.settings import TrainingSettings
 
+AnySettings = TrainingSettings | MetricTrainingSettings
 
-def read_settings(config: Path, *, overrides: Sequence[str] = ()) -> TrainingSettings:
-    """Read a training's settings.
+_METHODS: dict[str, type[AnySettings]] = {
+    "siamese": TrainingSettings,
+    "metric": MetricTrainingSettings,
+}
+
+
+def read_settings(config: Path, *, overrides: Sequence[str] = ()) -> AnySettings:
+    """Read a training's settings; the file's `method` says of which kind of training.
 
     Args:
         config: a TOML file; what it leaves out keeps its default.
@@ -27,7 +35,8 @@ def read_settings(config: Path, *, overrides: Sequence[str] = ()) -> TrainingSet
     for override in overrides:
         key, value = _parse_override(override)
         given[key] = (value, f"--set {override}")
-    kinds = _kinds(TrainingSettings)
+    wanted = _wanted(*given.get("method", ("siamese", where)))
+    kinds = _kinds(wanted)
     for key, (_, source) in given.items():
         _refuse_unknown(key, kinds, where=source)
     values = {
@@ -35,12 +44,20 @@ def read_settings(config: Path, *, overrides: Sequence[str] = ()) -> TrainingSet
         for key, (value, source) in given.items()
     }
     try:
-        return _build(values)
+        return _build(wanted, values)
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
 
 
-def flat_settings(settings: TrainingSettings) -> dict[str, Any]:
+def _wanted(method: object, where: str) -> type[AnySettings]:
+    wanted = _METHODS.get(str(method))
+    if wanted is None:
+        known = ", ".join(map(repr, _METHODS))
+        raise SettingsError(f"{where}: method must be one of {known}, got {method!r}.")
+    return wanted
+
+
+def flat_settings(settings: AnySettings) -> dict[str, Any]:
     """Every setting by its dotted key, such as `loss.margin`."""
     return _flat(asdict(settings))
 
@@ -94,13 +111,11 @@ def _refuse_unknown(key: str, kinds: Mapping[str, Any], *, where: str) -> None:
         raise SettingsError(f"{where}: {key} is no setting; the nearest is {nearest}.")
 
 
-def _likeness(key: str, known: str) -> float:
-    """How alike two keys are, from 0 to 1, whole or in their last parts."""
+def _likeness(key: str, known: str) -> tuple[float, float]:
+    """How alike two keys are, from 0 to 1: whole or in their last parts; and, for ties, whole."""
     last, known_last = (each.rpartition(".")[2] for each in (key, known))
-    return max(
-        difflib.SequenceMatcher(None, key, known).ratio(),
-        difflib.SequenceMatcher(None, last, known_last).ratio(),
-    )
+    whole = difflib.SequenceMatcher(None, key, known).ratio()
+    return max(whole, difflib.SequenceMatcher(None, last, known_last).ratio()), whole
 
 
 def _typed(value: object, kind: Any, *, key: str, where: str) -> Any:  # noqa: ANN401
@@ -130,10 +145,10 @@ def _in_words(kind: Any) -> str:  # noqa: ANN401
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
-def _build(values: Mapping[str, Any]) -> TrainingSettings:
-    hints = get_type_hints(TrainingSettings)
+def _build(wanted: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
+    hints = get_type_hints(wanted)
     chosen: dict[str, Any] = {}
-    for each in fields(TrainingSettings):
+    for each in fields(wanted):
         kind = hints[each.name]
         inner = {
             key.removeprefix(f"{each.name}."): value
@@ -145,4 +160,4 @@ def _build(values: Mapping[str, Any]) -> TrainingSettings:
             chosen[each.name] = kind(**inner)
         elif each.name in values:
             chosen[each.name] = values[each.name]
-    return TrainingSettings(**chosen)
+    return wanted(**chosen)

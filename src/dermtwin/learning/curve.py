@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dermtwin.files import replacing, write_text
 from dermtwin.learning.report import EpochLoss
+from dermtwin.learning.stepping import Point
 
 
 def uninformed_loss(margin: float) -> float:
@@ -61,3 +62,31 @@ def _draw(axes: Axes, losses: Sequence[EpochLoss], *, margin: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+
+
+def write_points(png: Path, table: Path, points: Sequence[Point], *, title: str) -> None:
+    """Write a metric training's curve: loss, learning rate and validation figure, by step."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("step", "training", "rate", "validation_macro_map"))
+    for point in points:
+        quality = "" if point.quality is None else point.quality
+        rows.writerow((point.step, point.loss, point.rate, quality))
+    write_text(table, text.getvalue())
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True)
+    steps = [point.step for point in points]
+    marker = "o" if len(points) == 1 else ""
+    columns = (
+        ("training loss", [point.loss for point in points]),
+        ("highest learning rate", [point.rate for point in points]),
+        ("validation mAP, macro", [point.quality for point in points]),
+    )
+    for axes, (name, values) in zip(panels, columns, strict=True):
+        axes.plot(steps, values, color="#4b2e83", marker=marker)
+        axes.set_ylabel(name)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("step")
+    panels[0].set_title(title, loc="left")
+    with replacing(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dermtwin.errors import SettingsError
 
 _EPSILON, _MOMENTUM = 1e-3, 0.01
-_STEM = 32
+_STEM, _FEATURES = 32, 1280
 
 MEAN, DEVIATION = (127 / 255,) * 3, (128 / 255,) * 3
 """Of the pixels 0…1, as the ImageNet weights expect them."""
@@ -49,14 +49,18 @@ class EfficientNetLite(nn.Module):
 
     Attributes:
         widths: channels that each level of `levels` has.
+        features: channels of what `forward` gives.
     """
 
-    def __init__(self, variant: int = 0, *, stages: int = len(_STAGES)) -> None:
+    def __init__(
+        self, variant: int = 0, *, stages: int = len(_STAGES), with_features: bool = False
+    ) -> None:
         """Build the layers with random weights.
 
         Args:
             variant: 0, 1 or 2.
             stages: how many of the seven to keep.
+            with_features: whether the last convolution follows, to 1,280 features; needs all seven.
         """
         super().__init__()
         wider, deeper = _SCALES[variant]
@@ -78,10 +82,13 @@ class EfficientNetLite(nn.Module):
         self.stages = nn.ModuleList(kept)
         self.widths = tuple(width for _, width in ends)
         self._last = frozenset(number for number, _ in ends)
+        self.last = _Convolution(last, _FEATURES) if with_features else nn.Identity()
+        self.features = _FEATURES if with_features else last
 
     def forward(self, image: Tensor) -> Tensor:
-        """Normalised images [N, 3, H, W], H and W multiples of 32, to the last level."""
-        return self.levels(image)[-1]
+        """Normalised images [N, 3, H, W], H and W multiples of 32, to [N, features, h, w]."""
+        features: Tensor = self.last(self.levels(image)[-1])
+        return features
 
     def levels(self, image: Tensor) -> list[Tensor]:
         """What is seen at 1/2, 1/4, … of the resolution, as far as the stages reach."""

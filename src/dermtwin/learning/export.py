@@ -21,7 +21,8 @@ from dermtwin.encoders.encoder import INPUT_NAME
 from dermtwin.encoders.graph import with_card
 from dermtwin.errors import DermtwinError, EncoderError, SettingsError
 from dermtwin.learning.distances import nearest_of_another_lesion, percentiles
-from dermtwin.learning.examples import Examples, Material
+from dermtwin.learning.examples import Examples
+from dermtwin.learning.images import TrainingImages
 from dermtwin.learning.network import ExportedNetwork, TwinNetwork
 from dermtwin.learning.quality import measured_quality
 from dermtwin.preparation import Recipe
@@ -30,7 +31,8 @@ from dermtwin.running import Track, in_order, untracked
 TOLERANCE = 1e-4
 """How far a number of the file may lie from the network's own."""
 
-_OUTPUTS = ("code", "map")
+REGIONS = "regions"
+"""The output that says what each place of an image adds to its code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,30 +52,32 @@ class CardDetails:
     licence: str
 
 
-def export_encoder(
-    network: TwinNetwork,
-    material: Material,
-    *,
-    out: Path,
-    details: CardDetails,
-    track: Track = untracked,
-) -> Encoder:
-    """Write a trained network as an encoder file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exportable:
+    """A trained network, ready to be written.
+
+    Attributes:
+        network: in evaluation mode, on the processor; normalised images to the outputs in order.
+        outputs: their names, each with its metric.
+        expected: by output, what the network itself gives for each training image.
+    """
+
+    network: torch.nn.Module
+    outputs: Mapping[str, str]
+    expected: Mapping[str, NDArray[np.float32]]
+
+
+def paper_exportable(network: TwinNetwork, examples: Examples) -> Exportable:
+    """The paper's two codes of a trained twin.
 
     Args:
-        network: trained; put into evaluation mode and, at last, onto the processor.
-        material: the file is compared with the network on each training image; its quality is
-            measured on the validation images.
-        out: the file.
-        details: for the card.
-        track: looks on while the comparison runs.
+        network: put into evaluation mode and, at last, onto the processor.
+        examples: the training images.
 
     Raises:
         DermtwinError: the last convolution gives one value for everything.
-        EncoderError: file and network differ by more than `TOLERANCE`.
     """
     network.eval()
-    examples = material.training
     pooled = examples.through(network.pooled)
     mean, deviation = _mean_and_deviation(pooled)
     expected = {
@@ -81,21 +85,65 @@ def export_encoder(
         "map": ((pooled - mean) / deviation).sigmoid().numpy(),
     }
     exported = ExportedNetwork(network.cpu(), mean=mean, deviation=deviation).eval()
+    return Exportable(
+        network=exported, outputs=dict.fromkeys(expected, "euclidean"), expected=expected
+    )
+
+
+def export_encoder(  # noqa: PLR0913 - all that goes into the file
+    exportable: Exportable,
+    spec: InputSpec,
+    images: TrainingImages,
+    *,
+    validation: TrainingImages | None,
+    out: Path,
+    details: CardDetails,
+    track: Track = untracked,
+) -> Encoder:
+    """Write a trained network as an encoder file.
+
+    Args:
+        exportable: the network.
+        spec: of its input.
+        images: the training images at the input's size; the file is compared with the network on
+            each.
+        validation: images to measure its quality on.
+        out: the file.
+        details: for the card.
+        track: looks on while the comparison runs.
+
+    Raises:
+        EncoderError: file and network differ by more than `TOLERANCE`.
+    """
+    expected = exportable.expected
     # Two images: with one, the exporter would take the number of images for a constant.
-    example = torch.zeros(2, 3, examples.spec.size, examples.spec.size)
-    model = onnx_bytes(exported, example, outputs=_OUTPUTS, any_number=True)
-    card = _card(details, examples.spec, {name: expected[name].shape[1:] for name in _OUTPUTS})
+    example = torch.zeros(2, 3, spec.size, spec.size)
+    names = list(exportable.outputs)
+    model = onnx_bytes(exportable.network, example, outputs=names, any_number=True)
+    outputs = {
+        name: OutputSpec(expected[name].shape[1:], metric)
+        for name, metric in exportable.outputs.items()
+    }
+    card = _card(details, spec, outputs)
     encoder = Encoder(with_card(model, card.to_json()), name=str(out))
-    codes = _encode_all(encoder, examples, track=track)
+    codes = _encode_all(encoder, images, track=track)
     differences = _differences(codes, expected)
     _refuse_difference(differences, where=out)
     card = replace(
         card,
         training={**card.training, "export_differences": differences},
-        distances={name: percentiles(_nearest(codes, name, examples)) for name in _OUTPUTS},
-        quality=_quality(encoder, material.validation, track=track),
+        distances={
+            name: percentiles(nearest_of_another_lesion(codes.vectors(name), images.lesions))
+            for name in _comparable(exportable.outputs)
+        },
+        quality=_quality(encoder, validation, track=track),
     )
     return write_encoder(out, model=model, card=card)
+
+
+def _comparable(outputs: Mapping[str, str]) -> list[str]:
+    """The outputs that one Euclidean distance compares."""
+    return [name for name, metric in outputs.items() if metric == "euclidean" and name != REGIONS]
 
 
 def _mean_and_deviation(pooled: Tensor) -> tuple[float, float]:
@@ -154,14 +202,14 @@ def _silenced() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _card(details: CardDetails, spec: InputSpec, shapes: Mapping[str, tuple[int, ...]]) -> Card:
+def _card(details: CardDetails, spec: InputSpec, outputs: Mapping[str, OutputSpec]) -> Card:
     return Card(
         name=details.name,
         made_by=f"dermtwin {version('dermtwin')}",
         made_at=_now().isoformat(timespec="seconds"),
         input=spec,
         preparation=details.preparation,
-        outputs={name: OutputSpec(shape) for name, shape in shapes.items()},
+        outputs=outputs,
         training=details.training,
         licence=details.licence,
     )
@@ -180,11 +228,12 @@ def _now() -> datetime:
         ) from error
 
 
-def _encode_all(encoder: Encoder, examples: Examples, *, track: Track) -> Codes:
-    views = examples.images.views
-    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, views)
-    watched = list(track(singles, label="encoding", total=len(views)))
-    return Codes({name: np.concatenate([each[name] for each in watched]) for name in _OUTPUTS})
+def _encode_all(encoder: Encoder, images: TrainingImages, *, track: Track) -> Codes:
+    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, images.views)
+    watched = list(track(singles, label="encoding", total=len(images)))
+    return Codes(
+        {name: np.concatenate([each[name] for each in watched]) for name in encoder.card.outputs}
+    )
 
 
 def _differences(codes: Codes, expected: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -200,15 +249,16 @@ def _refuse_difference(differences: Mapping[str, float], *, where: Path) -> None
         if not worst <= TOLERANCE:
             raise EncoderError(
                 f"{where} is not written: its output {name!r} differs from the network's by "
-                f"{worst:.2g}, more than {TOLERANCE:g}; lower loss.margin and train again."
+                f"{worst:.2g}, more than {TOLERANCE:g}; train again with lower rates."
             )
 
 
-def _nearest(codes: Codes, output: str, examples: Examples) -> NDArray[np.float64]:
-    return nearest_of_another_lesion(codes.vectors(output), examples.images.lesions)
-
-
-def _quality(encoder: Encoder, unseen: Examples | None, *, track: Track) -> dict[str, Any]:
-    if unseen is None:
+def _quality(
+    encoder: Encoder, validation: TrainingImages | None, *, track: Track
+) -> dict[str, Any]:
+    if validation is None:
         return {}
-    return measured_quality(_encode_all(encoder, unseen, track=track), unseen.images)
+    codes = _encode_all(encoder, validation, track=track)
+    comparable = _comparable({name: spec.metric for name, spec in encoder.card.outputs.items()})
+    kept = Codes({name: codes.by_output[name] for name in comparable})
+    return measured_quality(kept, validation)

@@ -1,13 +1,14 @@
 """The plain loop: pairs in, weights moved, a checkpoint after each epoch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dermtwin.errors import DermtwinError
-from dermtwin.learning.checkpoint import Checkpoint, State
+from dermtwin.learning.checkpoint import Checkpoint
 from dermtwin.learning.examples import Material
 from dermtwin.learning.loss import contrastive_loss
 from dermtwin.learning.network import TwinNetwork
@@ -37,20 +38,20 @@ class TrainingLoop:
             weight_decay=settings.optimiser.weight_decay,
         )
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.network.load_state_dict(state.network)
-        self._optimiser.load_state_dict(dict(state.optimiser))
-        self.losses = list(state.losses)
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.losses = [EpochLoss(*loss) for loss in state["losses"]]
 
     @property
-    def state(self) -> State:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return State(
-            network=self.network.state_dict(),
-            optimiser=self._optimiser.state_dict(),
-            losses=tuple(self.losses),
-        )
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "losses": [(loss.training, loss.validation) for loss in self.losses],
+        }
 
     @property
     def steps_left(self) -> int:

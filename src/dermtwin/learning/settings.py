@@ -78,6 +78,14 @@ class PreparationSettings:
     grey_light: bool = False
     no_hair: bool = False
 
+    def refuse_cutting_again(self, resize: ResizeRule) -> None:
+        """Raise SettingsError where the resize rule would cut what the crop keeps."""
+        if self.crop != "none" and resize == "centre-square":
+            raise SettingsError(
+                "input.resize centre-square would cut what preparation.crop keeps; set "
+                "input.resize to pad or stretch."
+            )
+
     @property
     def recipe(self) -> Recipe | None:
         """As an encoder's card carries it; None: pictures are not prepared."""
@@ -193,10 +201,12 @@ class TrainingSettings:
     """Everything that decides, together with the images, what encoder comes out.
 
     Attributes:
+        method: which kind of training a file asks for.
         name: what people call the encoder.
         seed: of the first weights and of every draw of pairs.
     """
 
+    method: Literal["siamese"] = "siamese"
     name: str = "paper"
     seed: int = 0
     input: InputSettings = field(default_factory=InputSettings)
@@ -210,11 +220,7 @@ class TrainingSettings:
         _refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
         _refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
         _ = self.preparation.recipe
-        if self.preparation.crop != "none" and self.input.resize == "centre-square":
-            raise SettingsError(
-                "input.resize centre-square would cut what preparation.crop keeps; set "
-                "input.resize to pad or stretch."
-            )
+        self.preparation.refuse_cutting_again(self.input.resize)
         side = self.network.last_side(self.input.size)
         if side % MAP_SIDE or not side:
             raise SettingsError(

@@ -1,19 +1,15 @@
 """A training from dataset to encoder file."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from dermtwin.datasets import Dataset
 from dermtwin.learning import curve
-from dermtwin.learning.checkpoint import Checkpoint, Identity
-from dermtwin.learning.configuration import flat_settings
+from dermtwin.learning.around import details_of, identity_of, threads, training_device
+from dermtwin.learning.checkpoint import Checkpoint
 from dermtwin.learning.examples import Examples, Material
-from dermtwin.learning.export import CardDetails, export_encoder
+from dermtwin.learning.export import export_encoder, paper_exportable
 from dermtwin.learning.images import TrainingImages, load_images
 from dermtwin.learning.loop import TrainingLoop
 from dermtwin.learning.report import EpochLoss, TrainReport
@@ -53,14 +49,35 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
     began = time.monotonic()
     material = _material(settings, dataset, validation, track=track)
     loop = TrainingLoop(settings, material)
-    checkpoint = Checkpoint(out, _identity(settings, material))
+    checkpoint = Checkpoint(
+        out,
+        identity_of(
+            settings,
+            material.training.images,
+            material.validation.images if material.validation else None,
+        ),
+    )
     resumed_after = _resume(loop, checkpoint, restart=restart)
-    with _one_thread():
+    with threads(1):
         for _ in track(loop.steps(checkpoint), label="training", total=loop.steps_left):
             pass
-        details = _details(settings, material, losses=loop.losses)
-        encoder = export_encoder(loop.network, material, out=out, details=details, track=track)
-    images = material.training.images
+        details = details_of(
+            settings,
+            material.training.images,
+            material.validation.images if material.validation else None,
+            curve=[asdict(loss) for loss in loop.losses],
+            device=material.training.device,
+        )
+        images = material.training.images
+        encoder = export_encoder(
+            paper_exportable(loop.network, material.training),
+            material.training.spec,
+            images,
+            validation=material.validation.images if material.validation else None,
+            out=out,
+            details=details,
+            track=track,
+        )
     png, table = _write_curve(settings, out, losses=loop.losses, is_drawn=images.is_drawn)
     checkpoint.discard()
     return TrainReport(
@@ -89,39 +106,12 @@ def _material(
     spec = settings.input.spec(mean=mean, std=std)
 
     def examples(images: TrainingImages) -> Examples:
-        return Examples(images, spec, seed=settings.seed, device=_device())
+        return Examples(images, spec, seed=settings.seed, device=training_device())
 
     if validation is None:
         return Material(examples(images), None)
     unseen = load_images(validation, spec, preparation=prepared, track=track)
     return Material(examples(images), examples(unseen))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Work on one processor core for a while.
-
-    Sums then come in one order however many cores there are, so that equal settings give equal
-    weights; and layers as small as the paper's lose more time by sharing work than they gain.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _identity(settings: TrainingSettings, material: Material) -> Identity:
-    return Identity(
-        settings=flat_settings(settings),
-        data=material.training.images.fingerprint,
-        validation=material.validation.images.fingerprint if material.validation else "",
-    )
 
 
 def _resume(loop: TrainingLoop, checkpoint: Checkpoint, *, restart: bool) -> int:
@@ -132,32 +122,6 @@ def _resume(loop: TrainingLoop, checkpoint: Checkpoint, *, restart: bool) -> int
     if state is not None:
         loop.restore(state)
     return len(loop.losses)
-
-
-def _details(
-    settings: TrainingSettings, material: Material, *, losses: list[EpochLoss]
-) -> CardDetails:
-    images, validation = material.training.images, material.validation
-    drawn = f"; the images are {DRAWN_NOTICE}" if images.is_drawn else ""
-    training = {
-        "settings": asdict(settings),
-        "seed": settings.seed,
-        "data": images.described(),
-        "validation": validation.images.described() if validation else None,
-        "losses": [asdict(loss) for loss in losses],
-        "torch": torch.__version__,
-        "device": material.training.device.type,
-    }
-    licence = (
-        "The weights are for whoever trained them to license; the licences of the images that they "
-        f"were made from hold beside that: {images.licences}{drawn}."
-    )
-    return CardDetails(
-        name=settings.name,
-        preparation=settings.preparation.recipe,
-        training=training,
-        licence=licence,
-    )
 
 
 def _write_curve(

@@ -7,10 +7,11 @@ from pathlib import Path
 from dermtwin.datasets import Dataset, read_dataset
 from dermtwin.errors import MissingExtraError
 from dermtwin.learning.configuration import read_settings
+from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.report import TrainReport
 from dermtwin.running import Track, untracked
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "matplotlib")
+_PACKAGES = ("torch", "onnx", "onnxscript", "matplotlib", "pytorch_metric_learning")
 
 
 def train(
@@ -23,7 +24,10 @@ def train(
     restart: bool = False,
     track: Track = untracked,
 ) -> TrainReport:
-    """Train the paper's network on a dataset and write its encoder file.
+    """Train a network on a dataset and write its encoder file.
+
+    The settings' `method` says which: `siamese`, the paper's network, or `metric`, a backbone with
+    ImageNet weights, short codes and bits.
 
     Interrupted at any moment and called again with the same arguments, it goes on from the last
     epoch that was finished. Beside the encoder stand its loss curve as PNG and CSV.
@@ -47,15 +51,19 @@ def train(
     """
     settings = read_settings(Path(config), overrides=overrides)
     _refuse_without_packages()
-    from dermtwin.learning.training import train_encoder  # noqa: PLC0415 — it needs torch
+    given = _faultless(dataset, track=track)
+    unseen = None if validation is None else _faultless(validation, track=track)
+    # Both need torch.
+    if isinstance(settings, MetricTrainingSettings):
+        from dermtwin.learning.metric.training import train_metric_encoder  # noqa: PLC0415
+
+        return train_metric_encoder(
+            settings, given, out=Path(out), validation=unseen, restart=restart, track=track
+        )
+    from dermtwin.learning.training import train_encoder  # noqa: PLC0415
 
     return train_encoder(
-        settings,
-        _faultless(dataset, track=track),
-        out=Path(out),
-        validation=None if validation is None else _faultless(validation, track=track),
-        restart=restart,
-        track=track,
+        settings, given, out=Path(out), validation=unseen, restart=restart, track=track
     )
 
 

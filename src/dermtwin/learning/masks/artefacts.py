@@ -32,21 +32,26 @@ class Truth:
     known: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArtefactBatches:
     """Draws batches of labelled pictures, some with drawn artefacts laid over.
 
     Attributes:
         pictures: each with all labels.
         bank: artefacts at the pictures' size.
+        seed: of all draws.
+        size: pictures in a batch.
     """
 
     pictures: MaskedPictures
     bank: LayerBank
+    seed: int
+    size: int
 
-    def draw(self, rng: np.random.Generator, *, size: int) -> tuple[Tensor, Truth]:
-        """Images [N, 3, H, W] and what is known of them."""
-        drawn = [self._one(rng) for _ in range(size)]
+    def draw(self, step: int) -> tuple[Tensor, Truth]:
+        """A step's images [N, 3, H, W] and what is known of them."""
+        rng = np.random.default_rng([self.seed, step])
+        drawn = [self._one(rng) for _ in range(self.size)]
         images, seen, pixels, known = (np.stack(each) for each in zip(*drawn, strict=True))
         image = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         truth = Truth(

@@ -20,7 +20,7 @@ _EMPTY = 0.08
 _FOREIGN = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LesionBatches:
     """Draws batches of augmented pictures and masks.
 
@@ -28,15 +28,20 @@ class LesionBatches:
         main: pictures like those that the network is for; half of what is drawn.
         more: further ones.
         bank: artefacts at the pictures' size.
+        seed: of all draws.
+        size: pictures in a batch.
     """
 
     main: MaskedPictures
     more: MaskedPictures
     bank: LayerBank
+    seed: int
+    size: int
 
-    def draw(self, rng: np.random.Generator, *, size: int) -> tuple[Tensor, Tensor]:
-        """Images [N, 3, H, W] and the lesion's share of each pixel [N, 1, H, W]."""
-        drawn = [self._one(rng) for _ in range(size)]
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """A step's images [N, 3, H, W] and the lesion's share of each pixel [N, 1, H, W]."""
+        rng = np.random.default_rng([self.seed, step])
+        drawn = [self._one(rng) for _ in range(self.size)]
         images = np.stack([image for image, _ in drawn]).transpose(0, 3, 1, 2)
         masks = np.stack([mask for _, mask in drawn])[:, None]
         return (

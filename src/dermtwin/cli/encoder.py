@@ -1,0 +1,201 @@
+"""`dermtwin encoder adopt` and `dermtwin encoder show`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import dermtwin
+from dermtwin.cli.options import Json
+from dermtwin.cli.printing import note, out, print_json
+from dermtwin.vocabulary import DRAWN_NOTICE
+
+if TYPE_CHECKING:
+    from dermtwin.encoders import Card
+    from dermtwin.verbs.show_encoder import EncoderDescription
+
+group = typer.Typer(
+    name="encoder",
+    help="Make an encoder of a foreign network, or see what an encoder says of itself.",
+    no_args_is_help=True,
+)
+
+_LABEL_WIDTH = 15
+_BESIDE_A_FIGURE = ("chance", "queries")
+
+_Rows = Iterator[tuple[str, str]]
+
+
+@group.command("adopt")
+def adopt(
+    model: Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)],
+    *,
+    file: Annotated[
+        Path, typer.Option("--out", help="The encoder file to write.", show_default=False)
+    ],
+    input_size: Annotated[
+        int, typer.Option(help="Pixels on each side of the network's input.", show_default=False)
+    ],
+    mean: Annotated[
+        str,
+        typer.Option(
+            metavar="R,G,B",
+            help="Per channel, of values from 0 to 1, as the network was trained.",
+            show_default=False,
+        ),
+    ],
+    std: Annotated[str, typer.Option(metavar="R,G,B", help="Likewise.", show_default=False)],
+    licence: Annotated[str, typer.Option(help="Of the weights.", show_default=False)],
+    resize: Annotated[
+        Literal["centre-square", "stretch", "pad"] | None,
+        typer.Option(
+            help="How a picture becomes a square; unless given: pad for crops, else centre-square.",
+            show_default=False,
+        ),
+    ] = None,
+    crop: Annotated[
+        Literal["none", "square", "rectangle"],
+        typer.Option(help="Cut pictures to the lesion first."),
+    ] = "none",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Which output is the code; unless given: the only one of [N, D].",
+            show_default=False,
+        ),
+    ] = None,
+    unit_length: Annotated[
+        bool,
+        typer.Option("--unit-length", help="Scale codes to length 1: nearest by cosine."),
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What to call it; unless given: as the file.", show_default=False),
+    ] = None,
+) -> None:
+    """Make an encoder file of any ONNX network that turns a picture into a vector.
+
+    Example: dermtwin encoder adopt model.onnx --out mine.onnx --input-size 224
+    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --licence Apache-2.0
+    """
+    encoder = dermtwin.adopt_encoder(
+        model,
+        out=file,
+        input_size=input_size,
+        mean=_channels(mean, option="--mean"),
+        std=_channels(std, option="--std"),
+        licence=licence,
+        resize=resize,
+        crop=crop,
+        output=output,
+        unit_length=unit_length,
+        name=name,
+    )
+    (numbers,) = encoder.card.outputs["code"].shape
+    origin = encoder.card.training["adopted_output"]
+    note(f"{file}: {encoder.label}, {numbers:,} numbers a code, from output {origin!r}.")
+    note("Nothing is known of how well it retrieves here: measure it with dermtwin evaluate.")
+
+
+def _channels(text: str, *, option: str) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(each) for each in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not three numbers R,G,B.", param_hint=option
+        ) from error
+    return red, green, blue
+
+
+@group.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(help="An encoder file.", show_default=False)],
+    *,
+    json: Json = False,
+) -> None:
+    """Print what an encoder says of itself: its card.
+
+    Example: dermtwin encoder show paper.onnx
+    """
+    shown = dermtwin.show_encoder(file)
+    if json:
+        print_json(shown.to_json())
+        return
+    for label, text in _rows(shown):
+        out.print(f"{label:<{_LABEL_WIDTH}}{text}", markup=False, soft_wrap=True)
+
+
+def _rows(shown: "EncoderDescription") -> _Rows:
+    card = shown.card
+    yield "name", card.name
+    yield "id", shown.id
+    yield "file", f"{shown.file}, {shown.size_bytes / 1e6:,.3g} MB"
+    yield "made", f"{card.made_at} by {card.made_by}"
+    yield "input", _input(card)
+    yield "preparation", _preparation(card)
+    for name, output in sorted(card.outputs.items()):
+        yield "output", f"{name} {list(output.shape)}, {output.metric}"
+    yield from _all("quality", card.quality, otherwise="not measured")
+    for name, found in sorted(card.distances.items()):
+        yield "nearest", f"{name}: {_percentiles(found)}"
+    if not card.distances:
+        yield "nearest", "not measured"
+    yield from _all("data", card.training.get("data", {}), otherwise="not known")
+    if card.training.get("data", {}).get("drawn"):
+        yield "data", DRAWN_NOTICE
+    if "adopted_sha256" in card.training:
+        yield "adopted from", f"output {card.training['adopted_output']!r} of a file of SHA-256"
+        yield "", str(card.training["adopted_sha256"])
+    yield "licence", card.licence
+    yield "intended use", card.intended_use
+
+
+def _input(card: "Card") -> str:
+    spec = card.input
+    mean, std = (", ".join(f"{each:g}" for each in three) for three in (spec.mean, spec.std))
+    return f"{spec.size}x{spec.size} pixels, {spec.resize}, mean {mean}, std {std}"
+
+
+def _preparation(card: "Card") -> str:
+    recipe = card.preparation
+    if recipe is None:
+        return "none"
+    ablations = [name for name in ("grey_light", "no_hair") if getattr(recipe, name)]
+    margins = f"margin {recipe.margin:g}, at least {recipe.least_margin:g}"
+    return ", ".join([f"crop {recipe.shape}", margins, *ablations])
+
+
+def _percentiles(found: Mapping[str, float]) -> str:
+    ordered = sorted(found.items(), key=lambda item: float(item[0]))
+    told = ", ".join(f"{percent} %: {distance:.4g}" for percent, distance in ordered)
+    return f"distance to the nearest other lesion, percentiles: {told}"
+
+
+def _all(label: str, values: Mapping[str, Any], *, otherwise: str) -> _Rows:
+    lines = list(_lines(values))
+    for line in lines or [otherwise]:
+        yield label, line
+
+
+def _lines(values: Mapping[str, Any], *above: str) -> Iterator[str]:
+    """Each value beneath with its way there; a figure with its interval on one line."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
+            yield f"{', '.join((*above, key))}: {_figure(value)}"
+        elif isinstance(value, Mapping):
+            yield from _lines(value, *above, key)
+        else:
+            yield f"{', '.join((*above, key))}: {value}"
+
+
+def _figure(figure: Mapping[str, Any]) -> str:
+    value, low, high = (_number(figure[name]) for name in ("value", "low", "high"))
+    rest = [f"{name} {_number(each)}" for name, each in figure.items() if name in _BESIDE_A_FIGURE]
+    return ", ".join([f"{value} ({low} – {high})", *rest])
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -1,0 +1,75 @@
+"""What every training has around it: device, threads, identity, and what its card says of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from dermtwin.learning.checkpoint import Identity
+from dermtwin.learning.configuration import AnySettings, flat_settings
+from dermtwin.learning.export import CardDetails
+from dermtwin.learning.images import TrainingImages
+from dermtwin.vocabulary import DRAWN_NOTICE
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Work on so many processor cores for a while.
+
+    Sums come in one order for one number of threads, so that equal settings give equal weights.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def training_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def identity_of(
+    settings: AnySettings, images: TrainingImages, validation: TrainingImages | None
+) -> Identity:
+    """What must be the same for a training to be continued."""
+    return Identity(
+        settings=flat_settings(settings),
+        data=images.fingerprint,
+        validation=validation.fingerprint if validation else "",
+    )
+
+
+def details_of(
+    settings: AnySettings,
+    images: TrainingImages,
+    validation: TrainingImages | None,
+    *,
+    curve: Sequence[dict[str, Any]],
+    device: torch.device,
+) -> CardDetails:
+    """What the card says of a training; `curve` are its losses, point by point."""
+    drawn = f"; the images are {DRAWN_NOTICE}" if images.is_drawn else ""
+    training = {
+        "settings": asdict(settings),
+        "seed": settings.seed,
+        "data": images.described(),
+        "validation": validation.described() if validation else None,
+        "losses": list(curve),
+        "torch": torch.__version__,
+        "device": device.type,
+    }
+    licence = (
+        "The weights are for whoever trained them to license; the licences of the images that they "
+        f"were made from hold beside that: {images.licences}{drawn}."
+    )
+    return CardDetails(
+        name=settings.name,
+        preparation=settings.preparation.recipe,
+        training=training,
+        licence=licence,
+    )

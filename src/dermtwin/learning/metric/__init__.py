@@ -1,0 +1,1 @@
+"""Metric learning's pure parts: losses, bits, balanced batches and augmentation."""

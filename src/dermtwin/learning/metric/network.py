@@ -1,0 +1,86 @@
+"""The network of a metric training: a backbone, a code of unit length, and bits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dermtwin.learning.efficientnet import EfficientNetLite, load_imagenet
+from dermtwin.learning.metric.training_settings import BackboneSettings, HeadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What the network makes of N images.
+
+    Attributes:
+        codes: [N, D], of unit length.
+        bits: [N, B], a bit is set where above 0; B may be 0.
+    """
+
+    codes: Tensor
+    bits: Tensor
+
+
+class MetricNetwork(nn.Module):
+    """EfficientNet-Lite up to its 1,280 features, whose mean over the picture gives both codes.
+
+    Both heads are linear after the mean, so that each region's share of the code is exact.
+    """
+
+    def __init__(self, backbone: BackboneSettings, head: HeadSettings) -> None:
+        """Build the layers: ImageNet weights below, random ones in the heads.
+
+        Raises:
+            SettingsError: the backbone's weights are not installed.
+        """
+        super().__init__()
+        self.backbone = EfficientNetLite(backbone.variant, with_features=True)
+        load_imagenet(self.backbone, backbone.variant)
+        self.dropout = nn.Dropout(head.dropout)
+        self.code = nn.Linear(self.backbone.features, head.numbers)
+        self.bits = nn.Linear(self.backbone.features, head.bits)
+        self._frozen = backbone.frozen_stages
+
+    def forward(self, image: Tensor) -> Embedded:
+        """Normalised images [N, 3, H, W], sides multiples of 32, to their codes."""
+        mean = self.dropout(self.backbone(image).mean(dim=(2, 3)))
+        return Embedded(functional.normalize(self.code(mean)), self.bits(mean))
+
+    def train(self, mode: bool = True) -> "MetricNetwork":  # noqa: FBT002 - PyTorch's
+        """Set the mode; frozen stages keep their weights and their statistics."""
+        super().train(mode)
+        if self._frozen:
+            for part in (self.backbone.stem, *self.backbone.stages[: self._frozen]):
+                part.requires_grad_(requires_grad=False).eval()
+        return self
+
+
+class ExportedMetricNetwork(nn.Module):
+    """A trained network's outputs as the encoder file has them."""
+
+    def __init__(self, network: MetricNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Code [N, D], regions [N, h, w, D] and, where there are any, bits [N, B].
+
+        The regions' sum over h and w is the code before its length is set to one.
+        """
+        features = self.network.backbone(image)
+        places = features.permute(0, 2, 3, 1)
+        share = 1 / (features.shape[2] * features.shape[3])
+        regions = self.network.code(places) * share
+        code = functional.normalize(regions.sum(dim=(1, 2)))
+        if not self.network.bits.out_features:
+            return code, regions
+        return code, regions, self.network.bits(features.mean(dim=(2, 3)))
+
+
+def first_network(backbone: BackboneSettings, head: HeadSettings, *, seed: int) -> MetricNetwork:
+    """The network before training, the same for the same seed; the global seed stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MetricNetwork(backbone, head)

@@ -1,0 +1,222 @@
+"""A metric training from dataset to encoder file."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dermtwin.datasets import Dataset
+from dermtwin.encoders import InputSpec, normalised
+from dermtwin.learning import curve
+from dermtwin.learning.around import details_of, identity_of, threads, training_device
+from dermtwin.learning.checkpoint import Checkpoint
+from dermtwin.learning.efficientnet import DEVIATION, MEAN
+from dermtwin.learning.export import REGIONS, Exportable, export_encoder
+from dermtwin.learning.images import TrainingImages, load_images
+from dermtwin.learning.metric.batches import LARGER, MetricBatches
+from dermtwin.learning.metric.network import (
+    ExportedMetricNetwork,
+    MetricNetwork,
+    first_network,
+)
+from dermtwin.learning.metric.objective import Objective
+from dermtwin.learning.metric.training_settings import MetricTrainingSettings
+from dermtwin.learning.metric.validation import macro_map
+from dermtwin.learning.report import EpochLoss, TrainReport
+from dermtwin.learning.stepping import Pace, Point, train_network
+from dermtwin.preparation import Preparation
+from dermtwin.running import Track, untracked
+
+_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Material:
+    """Images of a training: larger ones to learn from, and at the input's size to compare on."""
+
+    spec: InputSpec
+    larger: TrainingImages
+    images: TrainingImages
+    validation: TrainingImages | None
+
+
+def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
+    settings: MetricTrainingSettings,
+    dataset: Dataset,
+    *,
+    out: Path,
+    validation: Dataset | None = None,
+    restart: bool = False,
+    track: Track = untracked,
+) -> TrainReport:
+    """Train a backbone with its codes and write the encoder file.
+
+    Interrupted at any moment and called again, it goes on from the last point of its curve.
+
+    Args:
+        settings: everything that decides, with the images, what comes out.
+        dataset: to learn from; rows neither benign nor malignant are left out.
+        out: the encoder file; the loss curve is written beside it.
+        validation: images to measure quality on; nothing is learnt from them, but with
+            `optimiser.patience` they decide when to stop.
+        restart: forget an unfinished training of the same name.
+        track: looks on while images are read and steps are made.
+
+    Raises:
+        DatasetError: images that cannot be read, or a class with one lesion alone.
+        SettingsError: an unfinished training there has other settings or images, or the backbone's
+            weights are not installed.
+        DermtwinError: the loss stops being a number, or the file cannot be written.
+        EncoderError: the export is not as the network.
+    """
+    began, device = time.monotonic(), training_device()
+    material = _material(settings, dataset, validation, track=track)
+    checkpoint = Checkpoint(out, identity_of(settings, material.images, material.validation))
+    if restart:
+        checkpoint.discard()
+    batches = MetricBatches(material.larger, settings, spec=material.spec, device=device)
+    with threads(settings.optimiser.threads):
+        network, objective = _first(settings, batches, device)
+        resumed = (checkpoint.load() or {"curve": []})["curve"]
+        trained = train_network(
+            network,
+            batches=batches,
+            loss=objective,
+            pace=_pace(settings, batches, network, objective),
+            checkpoint=checkpoint,
+            measure=lambda _, now: _measured(now, material),
+            track=track,
+        )
+        encoder = export_encoder(
+            _exportable(trained.network, material),
+            material.spec,
+            material.images,
+            validation=material.validation,
+            out=out,
+            details=details_of(
+                settings,
+                material.images,
+                material.validation,
+                curve=[_plain(point) for point in trained.curve],
+                device=device,
+            ),
+            track=track,
+        )
+    png, table = out.with_suffix(".loss.png"), out.with_suffix(".loss.csv")
+    curve.write_points(png, table, trained.curve, title=settings.name)
+    checkpoint.discard()
+    return TrainReport(
+        encoder=out,
+        id=encoder.id,
+        images=len(material.images),
+        left_out=material.images.left_out,
+        is_drawn=material.images.is_drawn,
+        losses=tuple(EpochLoss(point.loss, None) for point in trained.curve),
+        resumed_after=len(resumed),
+        seconds=time.monotonic() - began,
+        loss_png=png,
+        loss_csv=table,
+    )
+
+
+def _material(
+    settings: MetricTrainingSettings, dataset: Dataset, validation: Dataset | None, *, track: Track
+) -> _Material:
+    spec = InputSpec(
+        size=settings.input.size, resize=settings.input.resize, mean=MEAN, std=DEVIATION
+    )
+    larger = InputSpec(size=round(LARGER * spec.size), resize=spec.resize, mean=MEAN, std=DEVIATION)
+    recipe = settings.preparation.recipe
+    prepared = None if recipe is None else Preparation(recipe)
+    unseen = (
+        None
+        if validation is None
+        else load_images(validation, spec, preparation=prepared, track=track)
+    )
+    return _Material(
+        spec=spec,
+        larger=load_images(dataset, larger, preparation=prepared, track=track),
+        images=load_images(dataset, spec, preparation=prepared, track=track),
+        validation=unseen,
+    )
+
+
+def _first(
+    settings: MetricTrainingSettings, batches: MetricBatches, device: torch.device
+) -> tuple[MetricNetwork, Objective]:
+    """Network and losses before training, the same for the same seed."""
+    network = first_network(settings.backbone, settings.head, seed=settings.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        objective = Objective(settings, malignant_of=batches.diagnoses.malignant_of)
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.train(), objective.to(device)
+
+
+def _pace(
+    settings: MetricTrainingSettings,
+    batches: MetricBatches,
+    network: MetricNetwork,
+    objective: Objective,
+) -> Pace:
+    chosen = settings.optimiser
+    heads = [*network.code.parameters(), *network.bits.parameters(), *objective.parameters()]
+    return Pace(
+        rates=[
+            (chosen.backbone_rate, list(network.backbone.parameters())),
+            (chosen.head_rate, heads),
+        ],
+        steps=chosen.epochs * batches.per_epoch,
+        every=chosen.measured_every * batches.per_epoch,
+        decay=chosen.average,
+        weight_decay=chosen.weight_decay,
+        patience=chosen.patience,
+    )
+
+
+def _measured(network: nn.Module, material: _Material) -> float | None:
+    """Macro mAP on the validation images."""
+    if material.validation is None:
+        return None
+    codes = _through(network, material.validation.views, material.spec)[0]
+    return macro_map(codes, material.validation)
+
+
+@torch.no_grad()
+def _through(
+    network: nn.Module, views: NDArray[np.uint8], spec: InputSpec
+) -> list[NDArray[np.float32]]:
+    """What a network gives for views uint8 [N, size, size, 3]: codes [N, D], then what follows."""
+    device = next(network.parameters()).device
+    found = []
+    for begin in range(0, len(views), _ROWS):
+        image = torch.from_numpy(normalised(views[begin : begin + _ROWS], spec)).to(device)
+        given = network(image.contiguous(memory_format=torch.channels_last))
+        outputs: tuple[Tensor, ...] = given if isinstance(given, tuple) else (given.codes,)
+        found.append([each.float().cpu().numpy() for each in outputs])
+    return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+
+def _exportable(network: nn.Module, material: _Material) -> Exportable:
+    assert isinstance(network, MetricNetwork)
+    exported = ExportedMetricNetwork(network.cpu()).eval()
+    metrics = {"code": "euclidean", REGIONS: "dot"}
+    if network.bits.out_features:
+        metrics["bits"] = "hamming"
+    values = _through(exported, material.images.views, material.spec)
+    return Exportable(
+        network=exported, outputs=metrics, expected=dict(zip(metrics, values, strict=True))
+    )
+
+
+def _plain(point: Point) -> dict[str, float | int | None]:
+    return {
+        "step": point.step,
+        "training": point.loss,
+        "rate": point.rate,
+        "validation_macro_map": point.quality,
+    }
