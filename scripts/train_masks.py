@@ -97,7 +97,7 @@ def train_artefacts(given: argparse.Namespace) -> None:
         loss=loss,
         pace=Pace(rates=rates, steps=1800),
         checkpoint=Checkpoint(given.work / "artefacts", IDENTITY),
-        measure=lambda step, now: told(step, quality_of_labels(Maps(now), validation)),
+        measure=lambda step, now: told(step, quality_of_labels(now, validation)),
     ).network
     scales = [float(scale) for scale in loss.log_scale.detach().exp()]
     out = given.out / "artefacts.onnx"
@@ -147,7 +147,10 @@ def quality_of_labels(network: torch.nn.Module, pictures: MaskedPictures) -> dic
 
     with torch.no_grad():
         shares = np.array(
-            [network(image[None])[0].sigmoid().mean((1, 2)).numpy() for image in images(pictures)]
+            [
+                network(image[None])[0][0].sigmoid().mean((1, 2)).numpy()
+                for image in images(pictures)
+            ]
         )
     return {
         str(kind): float(roc_auc_score(pictures.labels[:, number], shares[:, number]))

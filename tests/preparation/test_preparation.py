@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermtwin.datasets import Kind, draw_lesion
+from dermtwin.datasets import Kind, draw_lesion, lay_artefact
 from dermtwin.errors import SettingsError
 from dermtwin.preparation import Box, Pose, Preparation, Recipe
 from dermtwin.preparation.crop import best_rectangle, best_square
@@ -157,6 +157,36 @@ def test_a_picture_without_a_lesion_is_used_whole_and_says_so(
     assert found.crop == Box(0, 0, pixels.shape[1], pixels.shape[0])
     assert sentence in " ".join(found.remarks)
     assert np.isnan(found.quality.lesion_pixels)
+
+
+def test_a_lesion_larger_than_the_frame_is_not_cut(preparation) -> None:
+    for seed in range(6):
+        drawn = draw_lesion(seed, artefacts=[])
+        rows, columns = np.flatnonzero(drawn.lesion.any(1)), np.flatnonzero(drawn.lesion.any(0))
+        top, left = (int(np.quantile(each, 0.3)) for each in (rows, columns))
+        bottom, right = (int(np.quantile(each, 0.7)) for each in (rows, columns))
+        part = np.ascontiguousarray(drawn.rgb[top:bottom, left:right])
+        found = preparation.examine(part)
+        said = " ".join(found.remarks)
+        assert found.crop == Box(0, 0, part.shape[1], part.shape[0]) or "border" in said
+        assert "lesion" in said
+
+
+def test_a_picture_that_is_mostly_hair_says_so(preparation) -> None:
+    pixels = draw_lesion(3, artefacts=[]).rgb
+    for seed in range(40):
+        pixels, _ = lay_artefact(pixels, Artefact.HAIR, seed=seed)
+    assert "Hair hides much of the picture" in " ".join(preparation.examine(pixels).remarks)
+
+
+@pytest.mark.parametrize("gamma", [0.35, 2.6])
+def test_very_dark_and_very_light_skin_are_cut_or_refused_never_wrongly(preparation, gamma) -> None:
+    for seed in range(6):
+        drawn = draw_lesion(seed, artefacts=[])
+        skin = np.rint(255 * (drawn.rgb / 255) ** gamma).astype(np.uint8)
+        found = preparation.examine(skin)
+        kept = drawn.lesion[found.crop.slices].sum() / drawn.lesion.sum()
+        assert kept > 0.9 or "uncertain" in " ".join(found.remarks)
 
 
 def test_black_and_white_is_cut_and_said(preparation) -> None:

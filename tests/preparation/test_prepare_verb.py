@@ -12,7 +12,7 @@ from dermtwin import prepare
 from dermtwin.datasets import draw_dataset, read_dataset
 from dermtwin.errors import DatasetError
 from dermtwin.images import load
-from dermtwin.preparation import Preparation, Recipe
+from dermtwin.preparation import Preparation
 from dermtwin.verbs.preparing.columns import COLUMNS
 
 pytest.importorskip("jinja2", reason="the report needs the extra 'evaluate'")
@@ -149,9 +149,9 @@ def test_damaged_pictures_are_told_and_left_out(lesions, tmp_path) -> None:
 @pytest.mark.parametrize("masks", [False, True])
 def test_another_preparation_is_not_mixed_in(lesions, made, masks) -> None:
     before = state(made)
-    recipe = Recipe(shape="rectangle") if masks else None
+    shape = "rectangle" if masks else "square"
     with pytest.raises(DatasetError, match="other cases, by another recipe"):
-        prepare(lesions, out=made, masks=masks, recipe=recipe)
+        prepare(lesions, out=made, masks=masks, shape=shape)
     assert state(made) == before
 
 
@@ -173,3 +173,17 @@ def test_names_stay_inside_the_folder(lesions, tmp_path) -> None:
     assert report.prepared == 1
     assert "cannot name a file" in report.faults[0].message
     assert not list(tmp_path.rglob("outside*"))
+
+
+def test_rectangles_are_cut_where_asked_for(lesions, tmp_path) -> None:
+    report = prepare(lesions, out=tmp_path / "crops", shape="rectangle", margin=0.1)
+    sides = [
+        (
+            int(row["crop_right"]) - int(row["crop_left"]),
+            int(row["crop_bottom"]) - int(row["crop_top"]),
+        )
+        for row in table(tmp_path / "crops")
+        if row["lesion_fraction"]
+    ]
+    assert report.prepared >= len(sides) > 0
+    assert any(width != height for width, height in sides)

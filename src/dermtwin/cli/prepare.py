@@ -1,7 +1,7 @@
 """`dermtwin prepare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ def command(
     masks: Annotated[
         bool, typer.Option("--masks", help="Write the lesion masks too, one a picture.")
     ] = False,
+    shape: Annotated[Literal["square", "rectangle"], typer.Option(help="Of the crops.")] = "square",
+    margin: Annotated[
+        float, typer.Option(min=0.1, max=2, help="Skin around the lesion, in its longer sides.")
+    ] = 0.2,
 ) -> None:
     """Crop pictures so that they keep the lesion and drop what lies in the way.
 
@@ -25,7 +29,9 @@ def command(
 
     Example: dermtwin prepare lesions crops --masks
     """
-    report = dermtwin.prepare(dataset, out=out, masks=masks, track=track)
+    report = dermtwin.prepare(
+        dataset, out=out, masks=masks, shape=shape, margin=margin, track=track
+    )
     for warning in report.warnings:
         note(warning)
     if report.faults:

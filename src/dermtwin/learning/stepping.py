@@ -1,7 +1,8 @@
 """The loop that trains on batches drawn by number: one cycle of the rate, averaged weights."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -116,7 +117,8 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
     for step in track(range(begin, pace.steps), label="training", total=pace.steps - begin):
         if _has_stalled(trained.curve, pace.patience):
             break
-        value = parts.move(*batches.draw(step), loss=loss)
+        with _luck_of(step):
+            value = parts.move(*batches.draw(step), loss=loss)
         if not math.isfinite(value):
             raise _diverged(step, trained.curve, checkpoint)
         total += value
@@ -133,6 +135,14 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
         parts.average.module.load_state_dict(parts.best)
     trained.network = parts.average.module.eval()
     return trained
+
+
+@contextmanager
+def _luck_of(step: int) -> Iterator[None]:
+    """Let dropout's luck follow from the step alone, so that a killed training has the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(step)
+        yield
 
 
 class _Parts:

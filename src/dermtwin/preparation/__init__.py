@@ -3,10 +3,11 @@
 from dermtwin.preparation.findings import Findings, FoundArtefact, FoundLesion, Frame, Mask, Quality
 from dermtwin.preparation.pose import Box, Pose
 from dermtwin.preparation.preparation import Preparation
-from dermtwin.preparation.recipe import Recipe
+from dermtwin.preparation.recipe import CropShape, Recipe
 
 __all__ = [
     "Box",
+    "CropShape",
     "Findings",
     "FoundArtefact",
     "FoundLesion",

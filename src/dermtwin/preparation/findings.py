@@ -72,12 +72,15 @@ class FoundArtefact:
     Attributes:
         fraction: expected share of the picture, 0…1: the mean of `chance`.
         confidence: 0…1, how likely there is any of it.
-        chance: in the canonical pose, at the inner size.
+        chance: that a place is the artefact's, or close to it; in the canonical pose, at the inner
+            size.
+        sharp: that a pixel is the artefact's, likewise; of hair finer than `chance`.
     """
 
     fraction: float
     confidence: float
     chance: Chance
+    sharp: Chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,4 +136,4 @@ class Findings:
 
     def artefact_mask(self, kind: Artefact) -> Mask:
         """Where an artefact is: bool [height, width] of the picture as it came."""
-        return self.frame.mask(self.artefacts[kind].chance, above=0.5)
+        return self.frame.mask(self.artefacts[kind].sharp, above=0.5)

@@ -36,6 +36,7 @@ NOT_FOUND = "No lesion was found; the whole picture is used."
 # Below it an artefact's chance is doubt, not area.
 _SOME = 0.3
 _UNSURE = 0.75
+_HAIRY = 0.38
 _CLEAR = 0.75
 _WHOLE = 0.9
 
@@ -150,6 +151,8 @@ class Preparation:
         said = list(remarks(quality))
         if min(size) < LEAST_SIDE:
             said.append(f"The picture is only {size[0]}x{size[1]} pixels; nothing can be told.")
+        if artefacts[Artefact.HAIR].fraction > _HAIRY:
+            said.append("Hair hides much of the picture; structures may be lost.")
         crop, more = self._crop(lesion, artefacts, size=canonical)
         back = frame.pose.undo_box(crop, width=canonical[0], height=canonical[1])
         return Findings(

@@ -21,7 +21,7 @@ from dermtwin.datasets import (
 from dermtwin.errors import DatasetError, ImageError, MissingExtraError
 from dermtwin.files import write_bytes
 from dermtwin.images import decode, digest, read_file
-from dermtwin.preparation import Preparation, Recipe
+from dermtwin.preparation import CropShape, Preparation, Recipe
 from dermtwin.running import Track, in_order, untracked
 from dermtwin.verbs.preparing.columns import COLUMNS, cells_of
 from dermtwin.verbs.preparing.folder import Done, OutFolder, is_safe
@@ -74,7 +74,8 @@ def prepare(
     *,
     out: str | Path,
     masks: bool = False,
-    recipe: Recipe | None = None,
+    shape: CropShape = "square",
+    margin: float = 0.2,
     track: Track = untracked,
 ) -> PrepareReport:
     """Crop every picture of a dataset, and tell what was found in it.
@@ -86,10 +87,12 @@ def prepare(
         out: the folder to make, or one that the same arguments made.
         masks: write the lesion masks too, in the originals' frames, one bit a pixel; there is none
             where no lesion was found.
-        recipe: how to crop; None: the default way.
+        shape: of the crops.
+        margin: skin wanted on each side of the lesion, in lengths of its longer side.
         track: watches the pictures go by.
 
     Raises:
+        SettingsError: shape or margin are out of bounds.
         MissingExtraError: the extra `evaluate`, for contact sheet and report, is not installed.
         DatasetError: the dataset cannot be read, has no picture that can be, or has columns named
             like those to add; or `out` holds something else.
@@ -99,7 +102,7 @@ def prepare(
         raise MissingExtraError("prepare", extra="evaluate")
     source = read_dataset(dataset, track=track)
     _refuse_columns(source)
-    job = _Job(Preparation(recipe), OutFolder(Path(out)), masks=masks)
+    job = _Job(Preparation(Recipe(shape=shape, margin=margin)), OutFolder(Path(out)), masks=masks)
     job.folder.claim(source, recipe=job.preparation.recipe, masks=masks)
     rows, results, faults = _work(job, source, track=track)
     if not rows:

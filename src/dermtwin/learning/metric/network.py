@@ -16,11 +16,11 @@ class Embedded:
 
     Attributes:
         codes: [N, D], of unit length.
-        bits: [N, B], a bit is set where above 0; B may be 0.
+        bits: [N, B], a bit is set where above 0; None: the network has none.
     """
 
     codes: Tensor
-    bits: Tensor
+    bits: Tensor | None
 
 
 class MetricNetwork(nn.Module):
@@ -40,13 +40,14 @@ class MetricNetwork(nn.Module):
         load_imagenet(self.backbone, backbone.variant)
         self.dropout = nn.Dropout(head.dropout)
         self.code = nn.Linear(self.backbone.features, head.numbers)
-        self.bits = nn.Linear(self.backbone.features, head.bits)
+        self.bits = nn.Linear(self.backbone.features, head.bits) if head.bits else None
         self._frozen = backbone.frozen_stages
 
     def forward(self, image: Tensor) -> Embedded:
         """Normalised images [N, 3, H, W], sides multiples of 32, to their codes."""
         mean = self.dropout(self.backbone(image).mean(dim=(2, 3)))
-        return Embedded(functional.normalize(self.code(mean)), self.bits(mean))
+        bits = None if self.bits is None else self.bits(mean)
+        return Embedded(functional.normalize(self.code(mean)), bits)
 
     def train(self, mode: bool = True) -> "MetricNetwork":  # noqa: FBT002 - PyTorch's
         """Set the mode; frozen stages keep their weights and their statistics."""
@@ -74,7 +75,7 @@ class ExportedMetricNetwork(nn.Module):
         share = 1 / (features.shape[2] * features.shape[3])
         regions = self.network.code(places) * share
         code = functional.normalize(regions.sum(dim=(1, 2)))
-        if not self.network.bits.out_features:
+        if self.network.bits is None:
             return code, regions
         return code, regions, self.network.bits(features.mean(dim=(2, 3)))
 

