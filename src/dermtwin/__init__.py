@@ -18,6 +18,7 @@ _VERBS = (
     "add",
     "adopt_encoder",
     "check",
+    "compare",
     "draw",
     "encode",
     "evaluate",

@@ -12,6 +12,7 @@ from program import dermtwin
 VERBS = (
     "add",
     "check",
+    "compare",
     "draw",
     "encode",
     "evaluate",

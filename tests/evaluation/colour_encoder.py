@@ -10,8 +10,11 @@ from dermtwin.encoders import Card, Encoder, InputSpec, OutputSpec, write_encode
 SIZE = 50
 
 
-def colour_model(*, collapsed: bool = False) -> bytes:
-    """`code`: five mixtures of the mean colour; `map`: the brightness in 25 × 25 squares."""
+def colour_model(*, collapsed: bool = False, bits: int = 0) -> bytes:
+    """`code`: five mixtures of the mean colour; `map`: the brightness in 25 × 25 squares.
+
+    With `bits` also so many signs of further mixtures.
+    """
     onnx = pytest.importorskip("onnx", reason="building a graph needs the extra 'train'")
     helper, kinds, array = onnx.helper, onnx.TensorProto, onnx.numpy_helper.from_array
     weights = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
@@ -25,6 +28,12 @@ def colour_model(*, collapsed: bool = False) -> bytes:
         helper.make_node("Sigmoid", ["squares"], ["bounded"]),
         helper.make_node("ReduceMean", ["bounded"], ["map"], axes=[1], keepdims=0),
     ]
+    outputs, more = [], []
+    if bits:
+        planes = np.random.default_rng(1).normal(size=(5, bits)).astype(np.float32)
+        nodes.append(helper.make_node("MatMul", ["code", "planes"], ["bits"]))
+        outputs.append(helper.make_tensor_value_info("bits", kinds.FLOAT, ["N", bits]))
+        more.append(array(planes, "planes"))
     graph = helper.make_graph(
         nodes,
         "colour",
@@ -32,11 +41,13 @@ def colour_model(*, collapsed: bool = False) -> bytes:
         [
             helper.make_tensor_value_info("code", kinds.FLOAT, ["N", 5]),
             helper.make_tensor_value_info("map", kinds.FLOAT, ["N", 25, 25]),
+            *outputs,
         ],
         [
             array(weights, "weights"),
             array(np.array(scale), "scale"),
             array(np.array([0, 3], np.int64), "row"),
+            *more,
         ],
     )
     opset = [helper.make_opsetid("", 17)]
@@ -44,14 +55,17 @@ def colour_model(*, collapsed: bool = False) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def write_colour_encoder(path: Path, *, collapsed: bool = False) -> Encoder:
+def write_colour_encoder(path: Path, *, collapsed: bool = False, bits: int = 0) -> Encoder:
+    outputs = {"code": OutputSpec((5,)), "map": OutputSpec((25, 25))}
+    if bits:
+        outputs["bits"] = OutputSpec((bits,), "hamming")
     card = Card(
         name="colour",
         made_by="the tests",
         made_at="2026-01-01T00:00:00Z",
         input=InputSpec(size=SIZE),
-        outputs={"code": OutputSpec((5,)), "map": OutputSpec((25, 25))},
+        outputs=outputs,
         training={"seed": 0},
         licence="none",
     )
-    return write_encoder(path, model=colour_model(collapsed=collapsed), card=card)
+    return write_encoder(path, model=colour_model(collapsed=collapsed, bits=bits), card=card)

@@ -153,6 +153,48 @@ def test_a_collapsed_encoder_is_chance_end_to_end(world) -> None:
     assert "no map, since" in result.report.read_text()
 
 
+def test_bits_are_measured_whole_halved_and_reranked(world) -> None:
+    write_colour_encoder(world / "bits.onnx", bits=64)
+    result = evaluate(world / "bits.onnx", queries=world / "test", out=world / "bits")
+    outputs = json.loads(result.metrics.read_text())["outputs"]
+    assert list(outputs) == ["bits", "code", "map", "bits[:32]", "bits, re-ranked"]
+    assert [each["derived"] for each in outputs.values()] == [False, False, False, True, True]
+    assert outputs["bits[:32]"]["numbers"] == 32
+    assert outputs["bits[:32]"]["metric"] == "hamming"
+    assert outputs["bits, re-ranked"]["metric"] == "hamming, the first 100 by code (euclidean)"
+    # There are fewer than 100 images: re-ranked by the float code they stand as it puts them.
+    for part in ("figures", "levels", "groups", "neighbours"):
+        ours, floats = (outputs[name]["leave-one-out"] for name in ("bits, re-ranked", "code"))
+        assert ours[part] == floats[part]
+    page = result.report.read_text()
+    assert "bits[:32]" in page
+    assert not list((world / "bits").glob("*32*"))
+
+
+def test_levels_groups_and_neighbours_stand_in_the_metrics_and_on_the_page(done) -> None:
+    result, metrics = done
+    for protocol in ("leave-one-out", "gallery"):
+        run = metrics["outputs"]["code"][protocol]
+        assert {"vote@10: ROC AUC", "vote@16: ROC AUC"} < set(run["figures"])
+        first = run["levels"]["diagnosis_1"]["figures"]
+        for ours, known in {
+            "precision@1, micro": "precision@1",
+            "precision@10, macro": "precision@10, macro",
+            "mAP, micro": "mAP, micro",
+            "mAP, macro": "mAP, macro",
+        }.items():
+            assert first[ours] == run["figures"][known]
+        shares = np.array(run["neighbours"]["shares"], dtype=float)
+        np.testing.assert_allclose(shares.sum(axis=1), 1)
+        counted = [sum(g["queries"] for g in each.values()) for each in run["groups"].values()]
+        assert set(counted) == {metrics["datasets"]["queries"]["images"]}
+        assert (result.report.parent / f"neighbours-{protocol}-code.png").is_file()
+    page = result.report.read_text()
+    assert page.count("Share of neighbours with the query") == 4
+    assert "deepest known" in page
+    assert "Groups of queries" in page
+
+
 def copy_of(world, name, change) -> Path:
     folder = world / name
     draw_dataset(folder, lesions=8, seed=5, size=(64, 48))
@@ -211,7 +253,7 @@ def test_a_folder_with_other_files_is_not_replaced(world) -> None:
     out = world / "mine"
     out.mkdir()
     (out / "thesis.txt").write_text("keep")
-    with pytest.raises(DermtwinError, match="no evaluation"):
+    with pytest.raises(DermtwinError, match=r"no metrics\.json"):
         evaluate(world / "colour.onnx", queries=world / "test", out=out)
     with pytest.raises(DermtwinError, match="is a file"):
         evaluate(world / "colour.onnx", queries=world / "test", out=out / "thesis.txt")

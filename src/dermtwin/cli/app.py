@@ -9,6 +9,7 @@ from dermtwin import __version__
 from dermtwin.cli import (
     add,
     check,
+    compare,
     draw,
     encode,
     encoder,
@@ -47,6 +48,7 @@ for verb in (
     forget,
     check,
     evaluate,
+    compare,
     evaluate_preparation,
 ):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

@@ -11,6 +11,7 @@ These are the measures' values on a ranking where all distances are equal, and a
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -46,6 +47,12 @@ def vote_chance(*, positive: int, total: int, k: int) -> Vote:
 
 
 def _expected_gains(*, relevant: int, total: int, depth: int) -> float:
-    harmonic = math.fsum(1 / i for i in range(1, depth + 1))
+    harmonic = _harmonic(depth)
     earlier = (relevant - 1) / max(total - 1, 1)
     return relevant / total * (harmonic + earlier * (depth - harmonic))
+
+
+@cache
+def _harmonic(depth: int) -> float:
+    # Kept: a gallery asks for the same few depths again for each query.
+    return math.fsum(1 / i for i in range(1, depth + 1))

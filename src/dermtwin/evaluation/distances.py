@@ -1,15 +1,18 @@
 """Distances between codes, exact and in blocks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import SettingsError
-from dermtwin.evaluation.ranking import Floats
+from dermtwin.evaluation.ranking import Flags, Floats
 from dermtwin.running import in_order
 
 Codes = NDArray[np.float32]
+
+SHORTLIST = 100
+"""How many images the first, coarse stage of a re-ranking hands on."""
 
 _BLOCK = 64
 
@@ -50,3 +53,28 @@ def distance_rows(queries: Codes, gallery: Codes, *, metric: str = "euclidean") 
 
     for rows in in_order(block, range(0, len(queries), _BLOCK)):
         yield from rows
+
+
+def reranked_rows(
+    coarse: Iterable[Floats],
+    fine: Iterable[Floats],
+    *,
+    eligible: Iterable[Flags],
+    first: int = SHORTLIST,
+) -> Iterator[Floats]:
+    """Distances in two stages: the nearest by a coarse code, put in order by a finer one.
+
+    Of the images that may come back the first ones by the coarse distance are compared by the fine
+    distance, all images at the boundary's distance among them; the others follow in their coarse
+    order, behind all of these. Beyond the first ones a distance therefore only says an order.
+
+    Args:
+        coarse: a row of float64 [N] for each query.
+        fine: the same.
+        eligible: bool [N] for each query, which images may come back.
+        first: how many the coarse stage hands on, more where they tie.
+    """
+    for row, exact, allowed in zip(coarse, fine, eligible, strict=True):
+        near = np.sort(row[allowed])[:first]
+        chosen = allowed & (row <= near.max(initial=-np.inf))
+        yield np.where(chosen, exact, row + exact[chosen].max(initial=0) + 1)

@@ -6,7 +6,7 @@ back as its own twin. An interval therefore says how a figure would move with ot
 nothing of another gallery or another training run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,71 @@ class Resamples:
     def each(self, statistic: Callable[[Floats], float]) -> Floats:
         """A statistic of the queries' weights, for each resample: float64 [resamples]."""
         return np.array([statistic(weights) for weights in self.weights()])
+
+    def blocks(self, size: int) -> Iterator[Floats]:
+        """The weights of `size` resamples at a time: float64 [size, Q]."""
+        for start in range(0, len(self.counts), size):
+            yield self.counts[start : start + size, self.lesion_of]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Statistic:
+    """A number and what it comes to when lesions are drawn anew.
+
+    Two statistics of the same resamples can be subtracted, draw by draw: a paired difference.
+
+    Attributes:
+        value: on the queries as they are.
+        resampled: float64 [resamples].
+    """
+
+    value: float
+    resampled: Floats
+
+    def __sub__(self, other: "Statistic") -> "Statistic":
+        return Statistic(value=self.value - other.value, resampled=self.resampled - other.resampled)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The 95 % interval."""
+        low, high = interval(self.resampled)
+        return float(low), float(high)
+
+
+def mean_of(values: Floats, *, resamples: Resamples) -> Statistic:
+    """The mean over the queries that define a measure: float64 [Q], NaN where not defined."""
+    return Statistic(value=mean(values), resampled=resamples.means(values))
+
+
+def macro_of(
+    values: Floats, *, classes: Ints, among: Collection[int], resamples: Resamples
+) -> Statistic:
+    """The mean of the classes' means, each class counting the same however many queries it has.
+
+    Args:
+        values: float64 [Q], NaN where not defined.
+        classes: int64 [Q].
+        among: the classes to average over; without a query of one of them it is not defined, in
+            the data or in a resample.
+        resamples: of these queries' lesions.
+    """
+    by_class = np.where(classes[:, None] == np.array(sorted(among)), values[:, None], np.nan)
+    return Statistic(
+        value=macro_mean(values, classes=classes, among=among),
+        resampled=resamples.means(by_class).sum(axis=1) / max(len(among), 1),
+    )
+
+
+def macro_mean(values: Floats, *, classes: Ints, among: Collection[int]) -> float:
+    """The value of `macro_of` alone."""
+    means = [mean(values[classes == each]) for each in sorted(among)]
+    return float(np.mean(means)) if means else float("nan")
+
+
+def mean(values: Floats) -> float:
+    """The mean of what is defined; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def resample(clusters: Names, *, seed: int, resamples: int = RESAMPLES) -> Resamples:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dermtwin.evaluation.intervals import COVERAGE, RESAMPLES
 from dermtwin.evaluation.leaks import Leaks
+from dermtwin.evaluation.levels import Confusion, LevelSummary
 from dermtwin.evaluation.paper import AVERAGE_COVERS, TableOne
 from dermtwin.evaluation.protocols import DEFINITIONS, PAPER, RULE
 from dermtwin.evaluation.study import Design, Run, Study
@@ -104,6 +105,7 @@ def study_record(study: Study) -> dict[str, Any]:
         "shape": list(study.shape),
         "numbers": math.prod(study.shape),
         "metric": study.metric,
+        "derived": study.derived,
         PAPER: None if study.table_one is None else table_record(study.table_one),
         **{name: run_record(run) for name, run in study.runs.items()},
     }
@@ -124,7 +126,7 @@ def run_record(run: Run) -> dict[str, Any]:
     """One protocol's figures, curves and what each query scored."""
     summary = run.summary
     return {
-        "figures": {name: figure_record(each) for name, each in summary.figures.items()},
+        "figures": figures_record(summary.figures),
         "curve": {"depth": plain(summary.depths), **curve_record(summary.micro)},
         "interpolated curve": curve_record(summary.interpolated),
         "roc": {
@@ -135,12 +137,45 @@ def run_record(run: Run) -> dict[str, Any]:
             "mean score": plain(summary.calibration.mean_score),
             "share malignant": plain(summary.calibration.share_positive),
         },
+        "levels": {name: level_record(each) for name, each in run.levels.items()},
+        "neighbours": None if run.confusion is None else confusion_record(run.confusion),
+        "groups": {
+            grouping: {
+                name: {"queries": each.queries, "figures": figures_record(each.figures)}
+                for name, each in members.items()
+            }
+            for grouping, members in run.groups.items()
+        },
         "leak figures": {
-            rule: {name: figure_record(each) for name, each in figures.items()}
-            for rule, figures in run.leak_figures.items()
+            rule: figures_record(figures) for rule, figures in run.leak_figures.items()
         },
         "queries": {name: plain(values) for name, values in run.scores.values.items()},
     }
+
+
+def level_record(level: LevelSummary) -> dict[str, Any]:
+    """One level of diagnosis: its figures, and each diagnosis' own."""
+    return {
+        "figures": figures_record(level.figures),
+        "macro classes": level.macro_classes,
+        "unknown": dict(level.unknown),
+        "classes": {name: figures_record(each) for name, each in level.classes.items()},
+    }
+
+
+def confusion_record(confusion: Confusion) -> dict[str, Any]:
+    """Rows are the queries' diagnoses, columns those of their first hits."""
+    return {
+        "query diagnoses": list(confusion.queries),
+        "neighbour diagnoses": list(confusion.neighbours),
+        "queries": confusion.counts.tolist(),
+        "shares": plain(confusion.shares),
+    }
+
+
+def figures_record(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """Figures by name."""
+    return {name: figure_record(each) for name, each in figures.items()}
 
 
 def figure_record(figure: Figure) -> dict[str, Any]:
@@ -173,7 +208,9 @@ def leaks_record(leaks: Leaks) -> dict[str, Any]:
 def plain(value: Any) -> Any:  # noqa: ANN401  # arrays, scalars, None
     """Numbers as JSON bears them: NaN becomes null, digits beyond rounding go."""
     if isinstance(value, np.ndarray):
-        return [plain(each) for each in value.tolist()]
+        return plain(value.tolist())
+    if isinstance(value, list):
+        return [plain(each) for each in value]
     if isinstance(value, float):
         return None if math.isnan(value) else round(float(value), _DIGITS)
     return value

@@ -1,7 +1,7 @@
 """What each query scores: values first, averages later (`dermtwin.evaluation.summary`)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,9 @@ K = 10
 """How many hits the paper shows, and every vote and strip here uses."""
 
 PRECISION_DEPTHS = (1, 5, K)
+VOTE_DEPTHS = (K, 16)
+"""How many hits vote: as many as are shown, and as many as in Tschandl 2019."""
+
 AP, AP_AT_K = "AP", f"AP@{K} / min({K}, R)"
 MEASURES = (*(f"precision@{k}" for k in PRECISION_DEPTHS), AP, AP_AT_K)
 
@@ -42,8 +45,8 @@ class QueryScore:
     returned: Ints
     relevant: int
     interpolated: Floats
-    vote: Vote
-    vote_by_chance: Vote
+    votes: tuple[Vote, ...]
+    votes_by_chance: tuple[Vote, ...]
     hits: Ints
     hit_distances: Floats
 
@@ -62,7 +65,7 @@ class Scores:
         returned: int64 [Q, D], images returned there; fewer than the depth in a smaller gallery.
         relevant: int64 [Q], R.
         interpolated: float64 [Q, levels], precision at each level of recall.
-        votes, votes_by_chance: one a query.
+        votes, votes_by_chance: by depth, one a query.
         hits: int64 [Q, K], the first K rows of the gallery; -1 where there are fewer.
         hit_distances: float64 [Q, K]; NaN where there are fewer.
     """
@@ -76,13 +79,25 @@ class Scores:
     returned: Ints
     relevant: Ints
     interpolated: Floats
-    votes: Sequence[Vote]
-    votes_by_chance: Sequence[Vote]
+    votes: Mapping[int, Sequence[Vote]]
+    votes_by_chance: Mapping[int, Sequence[Vote]]
     hits: Ints
     hit_distances: Floats
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def only(self, rows: Ints) -> "Scores":
+        """The scores of some queries alone."""
+        by_query = ("classes", "clusters", "found", "returned", "relevant", "interpolated")
+        return replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in (*by_query, "hits", "hit_distances")},
+            values={name: each[rows] for name, each in self.values.items()},
+            chance={name: each[rows] for name, each in self.chance.items()},
+            votes=_picked(self.votes, rows),
+            votes_by_chance=_picked(self.votes_by_chance, rows),
+        )
 
 
 def score(ranked: Iterable[Ranking], *, queries: Subjects, gallery_size: int) -> Scores:
@@ -105,8 +120,8 @@ def score(ranked: Iterable[Ranking], *, queries: Subjects, gallery_size: int) ->
         returned=np.array([row.returned for row in rows]),
         relevant=np.array([row.relevant for row in rows]),
         interpolated=np.array([row.interpolated for row in rows]),
-        votes=[row.vote for row in rows],
-        votes_by_chance=[row.vote_by_chance for row in rows],
+        votes=_by_depth([row.votes for row in rows]),
+        votes_by_chance=_by_depth([row.votes_by_chance for row in rows]),
         hits=np.array([row.hits for row in rows]),
         hit_distances=np.array([row.hit_distances for row in rows]),
     )
@@ -116,6 +131,7 @@ def score_query(ranking: Ranking, *, depths: Ints) -> QueryScore:
     """Apply every measure to one ranking; `depths` as in `Scores`."""
     returned = np.minimum(depths, len(ranking))
     relevant = int(ranking.relevant.sum())
+    positive = int((ranking.classes == MALIGNANT).sum())
     hits, distances = np.full(K, -1), np.full(K, np.nan)
     shown = min(K, len(ranking))
     hits[:shown], distances[:shown] = ranking.items[:K], ranking.distances[:K]
@@ -126,9 +142,9 @@ def score_query(ranking: Ranking, *, depths: Ints) -> QueryScore:
         returned=returned,
         relevant=relevant,
         interpolated=interpolated_precision(ranking),
-        vote=vote(ranking, k=K, positive_class=MALIGNANT),
-        vote_by_chance=vote_chance(
-            positive=int((ranking.classes == MALIGNANT).sum()), total=len(ranking), k=K
+        votes=tuple(vote(ranking, k=k, positive_class=MALIGNANT) for k in VOTE_DEPTHS),
+        votes_by_chance=tuple(
+            vote_chance(positive=positive, total=len(ranking), k=k) for k in VOTE_DEPTHS
         ),
         hits=hits,
         hit_distances=distances,
@@ -156,6 +172,14 @@ def _chances(*, relevant: int, total: int) -> tuple[float, ...]:
         average_precision_chance(relevant=relevant, total=total),
         average_precision_at_chance(relevant=relevant, total=total, k=K),
     )
+
+
+def _picked(votes: Mapping[int, Sequence[Vote]], rows: Ints) -> dict[int, list[Vote]]:
+    return {k: [each[row] for row in rows] for k, each in votes.items()}
+
+
+def _by_depth(rows: Sequence[tuple[Vote, ...]]) -> dict[int, list[Vote]]:
+    return {k: [row[place] for row in rows] for place, k in enumerate(VOTE_DEPTHS)}
 
 
 def _by_measure(rows: Sequence[tuple[float, ...]]) -> dict[str, Floats]:

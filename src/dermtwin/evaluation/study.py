@@ -1,25 +1,37 @@
 """One output of an encoder, measured under every protocol."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import SettingsError
-from dermtwin.evaluation.distances import distance_rows
+from dermtwin.evaluation.distances import SHORTLIST, Codes, distance_rows, reranked_rows
+from dermtwin.evaluation.groups import Group, groups
 from dermtwin.evaluation.intervals import resample
 from dermtwin.evaluation.layout import MAX_POINTS, Layout, lay_out
 from dermtwin.evaluation.leaks import Leaks, Neighbours, comparisons, find_leaks
+from dermtwin.evaluation.levels import (
+    Confusion,
+    LevelScores,
+    LevelSummary,
+    LevelTally,
+    confusion,
+    summarise_level,
+)
 from dermtwin.evaluation.paper import TableOne, table_one
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT, rankings
-from dermtwin.evaluation.ranking import Ints
+from dermtwin.evaluation.ranking import Flags, Floats, Ints, Ranking
 from dermtwin.evaluation.scores import Scores, score
-from dermtwin.evaluation.subjects import STANDARD, Exclusion, Subjects
+from dermtwin.evaluation.subjects import DIAGNOSIS, STANDARD, Exclusion, Subjects
 from dermtwin.evaluation.summary import MAP_MICRO, Figure, Summary, ranking_figures, summarise
 
 LEAK_FIGURES = ("precision@1", "precision@10", MAP_MICRO)
 """What the leak check shows with and without a query's own neighbours."""
+
+PREFIX_BITS = 32
+"""How many bits the shorter code keeps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -60,11 +72,17 @@ class Run:
     Attributes:
         scores: query by query.
         summary: their averages.
+        levels: the same for diagnoses, by level.
+        confusion: among the neighbours' deepest diagnoses; None where the queries have but one.
+        groups: by grouping and group, figures of the two classes.
         leak_figures: by rule of exclusion, the figures of `LEAK_FIGURES`.
     """
 
     scores: Scores
     summary: Summary
+    levels: Mapping[str, LevelSummary]
+    confusion: Confusion | None
+    groups: Mapping[str, Mapping[str, Group]]
     leak_figures: Mapping[str, Mapping[str, Figure]]
 
 
@@ -76,6 +94,7 @@ class Study:
         output: `code`, `map`, …
         shape: of one image's code.
         metric: how codes were compared.
+        derived: whether it is made of outputs that are measured themselves, such as a prefix.
         runs: by protocol.
         table_one: the paper's protocol; None with fewer than five images of a class.
         laid_out: int64 [points], the rows of the queries that are on the map.
@@ -85,39 +104,72 @@ class Study:
     output: str
     shape: tuple[int, ...]
     metric: str
+    derived: bool
     runs: Mapping[str, Run]
     table_one: TableOne | None
     laid_out: Ints
     layout: Layout | None
 
 
-def study(
-    output: str,
-    *,
-    metric: str,
-    shape: tuple[int, ...],
-    codes: Mapping[str, NDArray[np.float32]],
-    design: Design,
-) -> Study:
-    """Measure one output.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Compared:
+    """What of an encoder is compared, and how.
 
-    Args:
+    Attributes:
         output: its name.
-        metric: how its codes compare.
         shape: of one image's code.
+        metric: how its codes compare.
         codes: by protocol, the codes of its gallery, float32 [N, D]; those of leave-one-out are
             the queries' own.
-        design: whose they are.
+        fine: codes by which the first hits are ranked anew; None: they are not.
+        derived: as in `Study`.
     """
-    runs = {
-        protocol: _run(codes[LEAVE_ONE_OUT], codes[protocol], protocol, metric, design)
-        for protocol in design.sides()
-    }
-    laid_out, layout = _lay_out(codes[LEAVE_ONE_OUT], seed=design.seed)
+
+    output: str
+    shape: tuple[int, ...]
+    metric: str
+    codes: Mapping[str, Codes]
+    fine: "Compared | None" = None
+    derived: bool = False
+
+    @property
+    def told_metric(self) -> str:
+        """The metric in words."""
+        if self.fine is None:
+            return self.metric
+        return f"{self.metric}, the first {SHORTLIST} by {self.fine.output} ({self.fine.metric})"
+
+    def rows(self, protocol: str, eligible: Iterable[Flags]) -> Iterator[Floats]:
+        """Distances of each query to the protocol's gallery: float64 [N], one row a query."""
+        mine = distance_rows(self.codes[LEAVE_ONE_OUT], self.codes[protocol], metric=self.metric)
+        if self.fine is None:
+            return mine
+        return reranked_rows(mine, self.fine.rows(protocol, ()), eligible=eligible)
+
+
+def derived(outputs: Mapping[str, Compared]) -> list[Compared]:
+    """What else bits can be: half as many of them, and a first stage before the float code."""
+    found = []
+    bits, code = outputs.get("bits"), outputs.get("code")
+    if bits and bits.shape == (2 * PREFIX_BITS,):
+        half = {protocol: codes[:, :PREFIX_BITS] for protocol, codes in bits.codes.items()}
+        name = f"bits[:{PREFIX_BITS}]"
+        found.append(replace(bits, output=name, shape=(PREFIX_BITS,), codes=half, derived=True))
+    if bits and code:
+        found.append(replace(bits, output="bits, re-ranked", fine=code, derived=True))
+    return found
+
+
+def study(compared: Compared, *, design: Design) -> Study:
+    """Measure one output under every protocol of a design."""
+    runs = {protocol: _run(compared, protocol, design) for protocol in design.sides()}
+    codes = compared.codes[LEAVE_ONE_OUT]
+    laid_out, layout = _lay_out(codes[:0] if compared.derived else codes, seed=design.seed)
     return Study(
-        output=output,
-        shape=shape,
-        metric=metric,
+        output=compared.output,
+        shape=compared.shape,
+        metric=compared.told_metric,
+        derived=compared.derived,
         runs=runs,
         table_one=table_one(runs[LEAVE_ONE_OUT].scores, seed=design.seed),
         laid_out=laid_out,
@@ -125,30 +177,60 @@ def study(
     )
 
 
-def _run(
-    queries: NDArray[np.float32],
-    gallery: NDArray[np.float32],
-    protocol: str,
-    metric: str,
-    design: Design,
-) -> Run:
+def ranked(
+    compared: Compared, protocol: str, design: Design, *, exclusion: Exclusion = STANDARD
+) -> Iterator[Ranking]:
+    """The gallery of a protocol in the order of each query."""
     side = design.sides()[protocol]
+    eligible = (
+        exclusion.eligible(design.queries, side, query=query)
+        for query in range(len(design.queries))
+    )
+    rows = compared.rows(protocol, eligible)
+    return rankings(rows, queries=design.queries, gallery=side, exclusion=exclusion)
 
-    def scored(exclusion: Exclusion) -> Scores:
-        rows = distance_rows(queries, gallery, metric=metric)
-        ranked = rankings(rows, queries=design.queries, gallery=side, exclusion=exclusion)
-        return score(ranked, queries=design.queries, gallery_size=len(side))
 
-    scores = scored(STANDARD)
+def scored(
+    compared: Compared, protocol: str, design: Design
+) -> tuple[Scores, dict[str, LevelScores]]:
+    """What each query scores, in the two classes and at each level of diagnosis."""
+    side = design.sides()[protocol]
+    tally = LevelTally(design.queries, side)
+    rows = tally.watch(ranked(compared, protocol, design))
+    scores = score(rows, queries=design.queries, gallery_size=len(side))
+    return scores, tally.scores()
+
+
+def _run(compared: Compared, protocol: str, design: Design) -> Run:
+    scores, levels = scored(compared, protocol, design)
     summary = summarise(scores, seed=design.seed)
+    resamples = resample(scores.clusters, seed=design.seed)
+    return Run(
+        scores=scores,
+        summary=summary,
+        levels={name: summarise_level(each, resamples=resamples) for name, each in levels.items()},
+        confusion=confusion(levels[DIAGNOSIS]) if DIAGNOSIS in levels else None,
+        groups=groups(scores, queries=design.queries, seed=design.seed),
+        leak_figures=_leak_figures(compared, protocol, design, summary),
+    )
+
+
+def _leak_figures(
+    compared: Compared, protocol: str, design: Design, summary: Summary
+) -> dict[str, dict[str, Figure]]:
+    size = len(design.sides()[protocol])
     leaking = design.leaks()[protocol].any.any()
     by_rule = {}
     for rule, exclusion in comparisons(design.near_duplicates.get(protocol, {})).items():
         # Without a leak the three rules leave out the same images.
-        same = exclusion == STANDARD or not leaking
-        figures = summary.figures if same else _ranking_figures(scored(exclusion), design.seed)
+        if exclusion == STANDARD or not leaking:
+            figures = summary.figures
+        else:
+            rows = ranked(compared, protocol, design, exclusion=exclusion)
+            scores = score(rows, queries=design.queries, gallery_size=size)
+            figures = _ranking_figures(scores, design.seed)
         by_rule[rule] = {name: figures[name] for name in LEAK_FIGURES}
-    return Run(scores=scores, summary=summary, leak_figures=by_rule)
+    return by_rule
 
 
 def _ranking_figures(scores: Scores, seed: int) -> dict[str, Figure]:

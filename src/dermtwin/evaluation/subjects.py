@@ -1,19 +1,32 @@
 """Who is compared with whom: images with their class, lesion and patient, and what never counts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import SettingsError
 from dermtwin.evaluation.ranking import Flags, Ints
-from dermtwin.vocabulary import Case
+from dermtwin.vocabulary import DIAGNOSIS_LEVELS, Case
 
 Names = NDArray[np.str_]
 
 BENIGN, MALIGNANT = 0, 1
 CLASS_NAMES: Mapping[int, str] = {MALIGNANT: "malignant", BENIGN: "benign"}
+
+DIAGNOSIS = "diagnosis"
+"""The label that holds the deepest known diagnosis, whatever its level."""
+
+AGE_BANDS: Mapping[str, range] = {
+    "0-29": range(30),
+    "30-44": range(30, 45),
+    "45-59": range(45, 60),
+    "60-74": range(60, 75),
+    "75+": range(75, 1000),
+}
+"""Years by the name of their band."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -24,17 +37,23 @@ class Subjects:
         images: str [N], each image's name.
         lesions, patients: str [N]; empty where unknown.
         classes: int64 [N].
+        labels: str [N] by what they tell: each diagnosis level, the deepest diagnosis, site, age
+            band, sex, skin type, source; empty where unknown.
     """
 
     images: Names
     lesions: Names
     patients: Names
     classes: Ints
+    labels: Mapping[str, Names] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {len(self.images), len(self.lesions), len(self.patients), len(self.classes)}
+        rows = (self.images, self.lesions, self.patients, self.classes, *self.labels.values())
+        lengths = {len(each) for each in rows}
         if len(lengths) != 1:
-            raise SettingsError(f"images, lesions, patients, classes have lengths {lengths}.")
+            raise SettingsError(
+                f"images, lesions, patients, classes, labels have lengths {lengths}."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,7 +81,34 @@ def subjects_of(cases: Iterable[Case]) -> Subjects:
         classes=np.array(
             [MALIGNANT if case.is_malignant else BENIGN for case in listed], dtype=np.int64
         ),
+        labels={
+            name: np.array([label_of(case) or "" for case in listed], dtype=np.str_)
+            for name, label_of in _LABELS.items()
+        },
     )
+
+
+def age_band(years: int | None) -> str | None:
+    """The name of the band that an age falls into; None where it is unknown."""
+    if years is None:
+        return None
+    return next((name for name, band in AGE_BANDS.items() if years in band), None)
+
+
+def source(case: Case) -> str | None:
+    """The clinic that an image comes from: HAM10000's `dataset`, else the archive's attribution."""
+    return case.extra.get("dataset") or case.attribution
+
+
+_LABELS: Mapping[str, Callable[[Case], str | None]] = {
+    **{level: attrgetter(level) for level in DIAGNOSIS_LEVELS},
+    DIAGNOSIS: attrgetter("diagnosis"),
+    "site": attrgetter("anatom_site_general"),
+    "age": lambda case: age_band(case.age_approx),
+    "sex": attrgetter("sex"),
+    "skin type": attrgetter("fitzpatrick_skin_type"),
+    "source": source,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,47 @@
 """Averages over queries, each with its interval, its chance and how many queries it rests on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dermtwin.evaluation.intervals import Resamples, interval, ratio, resample
+from dermtwin.evaluation.intervals import (
+    Resamples,
+    Statistic,
+    interval,
+    macro_mean,
+    macro_of,
+    mean,
+    mean_of,
+    ratio,
+    resample,
+)
 from dermtwin.evaluation.measures import RECALL_LEVELS
-from dermtwin.evaluation.ranking import Floats, Ints
-from dermtwin.evaluation.scores import AP, AP_AT_K, PRECISION_DEPTHS, K, Scores
+from dermtwin.evaluation.ranking import Flags, Floats, Ints
+from dermtwin.evaluation.scores import AP, AP_AT_K, PRECISION_DEPTHS, VOTE_DEPTHS, K, Scores
 from dermtwin.evaluation.subjects import CLASS_NAMES, MALIGNANT
-from dermtwin.evaluation.vote import Ballot, Calibration, ballot, calibrate, roc_auc, roc_curve
+from dermtwin.evaluation.vote import (
+    Ballot,
+    Calibration,
+    Vote,
+    auc_of,
+    ballot,
+    calibrate,
+    roc_auc,
+    roc_curve,
+)
 
 MAP_MICRO, MAP_MACRO = "mAP, micro", "mAP, macro"
 PRECISION_MACRO = f"precision@{K}, macro"
-VOTE_AUC, VOTE_ERROR = f"vote@{K}: ROC AUC", f"vote@{K}: calibration error"
+VOTE_ERROR = f"vote@{K}: calibration error"
+
+
+def vote_auc(k: int) -> str:
+    """The name of the AUC of the first k hits' vote."""
+    return f"vote@{k}: ROC AUC"
+
+
+VOTE_AUC = vote_auc(K)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +104,7 @@ class Summary:
 def summarise(scores: Scores, *, seed: int) -> Summary:
     """Average the scores of one protocol; `seed` is the bootstrap's."""
     resamples = resample(scores.clusters, seed=seed)
-    votes = ballot(scores.votes, positive=scores.classes == MALIGNANT)
+    votes = _ballot(scores.votes[K], scores)
     false_positives, true_positives = roc_curve(votes)
     return Summary(
         figures=ranking_figures(scores, resamples=resamples)
@@ -91,6 +118,19 @@ def summarise(scores: Scores, *, seed: int) -> Summary:
     )
 
 
+def figure_of(statistic: Statistic, *, chance: float, defined: Flags) -> Figure:
+    """A statistic with its interval and chance; `defined` bool [Q]: which queries define it."""
+    low, high = statistic.bounds
+    return Figure(
+        value=statistic.value,
+        low=low,
+        high=high,
+        chance=chance,
+        queries=int(defined.sum()),
+        undefined=int((~defined).sum()),
+    )
+
+
 def mean_figure(values: Floats, *, chance: Floats, resamples: Resamples) -> Figure:
     """The mean over the queries that define a measure.
 
@@ -99,31 +139,22 @@ def mean_figure(values: Floats, *, chance: Floats, resamples: Resamples) -> Figu
         chance: the same for chance.
         resamples: of these queries' lesions.
     """
-    low, high = interval(resamples.means(values))
-    return Figure(
-        value=_mean(values),
-        low=float(low),
-        high=float(high),
-        chance=_mean(chance),
-        **_support(values),
-    )
+    found = mean_of(values, resamples=resamples)
+    return figure_of(found, chance=mean(chance), defined=~np.isnan(values))
 
 
-def macro_figure(values: Floats, *, chance: Floats, classes: Ints, resamples: Resamples) -> Figure:
-    """The mean of the classes' means, each class counting the same however many queries it has."""
-
-    def of_classes(each: Floats) -> list[Floats]:
-        return [np.where(classes == one, each, np.nan) for one in CLASS_NAMES]
-
-    resampled = np.mean([resamples.means(each) for each in of_classes(values)], axis=0)
-    low, high = interval(resampled)
-    return Figure(
-        value=float(np.mean([_mean(each) for each in of_classes(values)])),
-        low=float(low),
-        high=float(high),
-        chance=float(np.mean([_mean(each) for each in of_classes(chance)])),
-        **_support(values),
-    )
+def macro_figure(
+    values: Floats,
+    *,
+    chance: Floats,
+    classes: Ints,
+    resamples: Resamples,
+    among: Collection[int] = tuple(CLASS_NAMES),
+) -> Figure:
+    """The mean of the classes' means; the arguments are those of `macro_of` and `mean_figure`."""
+    found = macro_of(values, classes=classes, among=among, resamples=resamples)
+    by_chance = macro_mean(chance, classes=classes, among=among)
+    return figure_of(found, chance=by_chance, defined=~np.isnan(values))
 
 
 def micro_curve(scores: Scores, resamples: Resamples) -> Curve:
@@ -151,7 +182,7 @@ def interpolated_curve(scores: Scores, resamples: Resamples) -> Curve:
         precision=precision,
         low=low,
         high=high,
-        chance=np.full(len(RECALL_LEVELS), _mean(scores.chance["precision@1"])),
+        chance=np.full(len(RECALL_LEVELS), mean(scores.chance["precision@1"])),
     )
 
 
@@ -178,34 +209,37 @@ def ranking_figures(scores: Scores, *, resamples: Resamples) -> dict[str, Figure
     }
 
 
+def vote_statistic(scores: Scores, *, k: int, resamples: Resamples) -> Statistic:
+    """How well the vote of the first k hits ranks the queries: its ROC AUC."""
+    return auc_of(_ballot(scores.votes[k], scores), resamples=resamples)
+
+
+def vote_figure(scores: Scores, *, k: int, resamples: Resamples) -> Figure:
+    """`vote_statistic` with its interval, and the AUC of votes that know nothing."""
+    return figure_of(
+        vote_statistic(scores, k=k, resamples=resamples),
+        chance=roc_auc(_ballot(scores.votes_by_chance[k], scores)),
+        defined=_voted(scores, k=k),
+    )
+
+
 def _vote_figures(scores: Scores, resamples: Resamples, votes: Ballot) -> dict[str, Figure]:
-    by_chance = ballot(scores.votes_by_chance, positive=scores.classes == MALIGNANT)
-    voted = np.array([1.0 if len(each.scores) else np.nan for each in scores.votes])
+    by_chance = _ballot(scores.votes_by_chance[K], scores)
 
     def error(weights: Floats | None, of: Ballot = votes) -> float:
         return calibrate(of, weights=weights).error
 
-    def figure(value: float, resampled: Floats, chance: float) -> Figure:
-        low, high = interval(resampled)
-        return Figure(
-            value=value, low=float(low), high=float(high), chance=chance, **_support(voted)
-        )
-
-    return {
-        VOTE_AUC: figure(
-            roc_auc(votes),
-            resamples.each(lambda weights: roc_auc(votes, weights=weights)),
-            roc_auc(by_chance),
-        ),
-        VOTE_ERROR: figure(error(None), resamples.each(error), error(None, by_chance)),
+    aucs = {vote_auc(k): vote_figure(scores, k=k, resamples=resamples) for k in VOTE_DEPTHS}
+    errors = Statistic(value=error(None), resampled=resamples.each(error))
+    return aucs | {
+        VOTE_ERROR: figure_of(errors, chance=error(None, by_chance), defined=_voted(scores, k=K))
     }
 
 
-def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _ballot(votes: Sequence[Vote], scores: Scores) -> Ballot:
+    return ballot(votes, positive=scores.classes == MALIGNANT)
 
 
-def _support(values: Floats) -> dict[str, int]:
-    undefined = int(np.isnan(values).sum())
-    return {"queries": len(values) - undefined, "undefined": undefined}
+def _voted(scores: Scores, *, k: int) -> Flags:
+    """Which queries have k hits to vote: bool [Q]."""
+    return np.array([len(each.scores) > 0 for each in scores.votes[k]], dtype=bool)

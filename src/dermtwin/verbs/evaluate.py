@@ -26,7 +26,7 @@ from dermtwin.evaluation.distances import METRICS
 from dermtwin.evaluation.leaks import Neighbours, neighbours
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT, QUERIES_PER_CLASS
 from dermtwin.evaluation.record import SideFacts, record, side_facts
-from dermtwin.evaluation.study import Design, Study, study
+from dermtwin.evaluation.study import Compared, Design, Study, derived, study
 from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects, subjects_of
 from dermtwin.evaluation.summary import MAP_MICRO, Figure
 from dermtwin.files import write_bytes
@@ -69,8 +69,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Side:
-    """One dataset, encoded: rows sorted by name, so that the table's order moves no figure."""
+class Side:
+    """One dataset, encoded: rows sorted by name, so that the table's order moves no figure.
+
+    Attributes:
+        rows: those of the two classes.
+        subjects: who they are.
+        codes: by output, float32 [N, …].
+        facts: what is known of the dataset.
+    """
 
     rows: tuple[Row, ...]
     subjects: Subjects
@@ -78,6 +85,7 @@ class _Side:
     facts: SideFacts
 
     def vectors(self, output: str) -> NDArray[np.float32]:
+        """The codes of one output, laid flat: float32 [N, D]."""
         return self.codes[output].reshape(len(self.rows), -1)
 
 
@@ -110,43 +118,44 @@ def evaluate(
         EncoderError: the encoder file is none, or gives nothing that can be compared.
         DermtwinError: `out` holds something else, or cannot be written.
     """
-    _refuse_without_packages()
+    refuse_without_packages("evaluate")
     out = Path(out)
-    _refuse_foreign(out)
+    refuse_foreign(out, marker=METRICS_FILE)
     opened, clock = Encoder.open(encoder), _Clock()
     with clock("encode"):
         given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
-        sides = {part: _read(opened, path, part, track) for part, path in given.items()}
+        sides = {part: read_side(opened, path, part, track) for part, path in given.items()}
     with clock("near-duplicates"):
         design = _design(sides, seed=seed, track=track)
     with clock("measure"):
         studies = {
-            name: _study(opened, name, sides, design)
-            for name in track(_comparable(opened), label="measuring")
+            each.output: study(each, design=design)
+            for each in track(compared_outputs(opened, sides), label="measuring")
         }
     facts = {part: side.facts for part, side in sides.items()}
     around = _around(opened, _notes(opened, studies))
     values = record(studies, design=design, sides=facts, around=around)
     files = _files(values, studies, sides, clock)
-    _write(out, files)
+    write_folder(out, files)
     return _evaluation(out, studies, drawn=values["drawn"])
 
 
-def _refuse_without_packages() -> None:
+def refuse_without_packages(verb: str) -> None:
+    """Stop before the work where the extra `evaluate` is not installed."""
     if not all(find_spec(package) for package in _PACKAGES):
-        raise MissingExtraError("evaluate", extra="evaluate")
+        raise MissingExtraError(verb, extra="evaluate")
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path, *, marker: str) -> None:
+    """Stop before a folder is replaced that does not hold `marker`, the verb's own file."""
     if out.exists() and not out.is_dir():
         raise DermtwinError(f"{out} is a file; give a folder for the report.")
-    if out.is_dir() and any(out.iterdir()) and not (out / METRICS_FILE).is_file():
-        raise DermtwinError(
-            f"{out} holds files that are no evaluation; give a new folder for the report."
-        )
+    if out.is_dir() and any(out.iterdir()) and not (out / marker).is_file():
+        raise DermtwinError(f"{out} holds files but no {marker}; give a new folder for the report.")
 
 
-def _read(encoder: Encoder, path: str | Path, part: str, track: Track) -> _Side:
+def read_side(encoder: Encoder, path: str | Path, part: str, track: Track) -> Side:
+    """Read a dataset and encode its images of the two classes; `part` names it."""
     dataset = read_dataset(path, track=track)
     rows = tuple(
         sorted(
@@ -171,7 +180,7 @@ def _read(encoder: Encoder, path: str | Path, part: str, track: Track) -> _Side:
         },
         drawn=dataset.is_drawn,
     )
-    return _Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
+    return Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
 
 
 def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
@@ -222,7 +231,7 @@ def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _design(sides: Mapping[str, _Side], *, seed: int, track: Track) -> Design:
+def _design(sides: Mapping[str, Side], *, seed: int, track: Track) -> Design:
     queries, gallery = sides["queries"], sides.get("gallery")
     images = [row.image for row in queries.rows]
     own = near_duplicates(images, track=track)
@@ -250,12 +259,19 @@ def _comparable(encoder: Encoder) -> list[str]:
     ]
 
 
-def _study(encoder: Encoder, name: str, sides: Mapping[str, _Side], design: Design) -> Study:
-    codes = {LEAVE_ONE_OUT: sides["queries"].vectors(name)}
-    if "gallery" in sides:
-        codes[GALLERY] = sides["gallery"].vectors(name)
+def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:
+    """The outputs to measure, and what is derived from them."""
+    found = {name: _compared(encoder, name, sides) for name in _comparable(encoder)}
+    return [*found.values(), *derived(found)]
+
+
+def _compared(encoder: Encoder, name: str, sides: Mapping[str, Side]) -> Compared:
+    parts = {LEAVE_ONE_OUT: "queries", GALLERY: "gallery"}
+    codes = {
+        protocol: sides[part].vectors(name) for protocol, part in parts.items() if part in sides
+    }
     spec = encoder.card.outputs[name]
-    return study(name, metric=spec.metric, shape=spec.shape, codes=codes, design=design)
+    return Compared(output=name, shape=spec.shape, metric=spec.metric, codes=codes)
 
 
 def _notes(encoder: Encoder, studies: Mapping[str, Study]) -> list[str]:
@@ -288,7 +304,7 @@ def _around(encoder: Encoder, notes: list[str]) -> dict[str, Any]:
 def _files(
     values: dict[str, Any],
     studies: Mapping[str, Study],
-    sides: Mapping[str, _Side],
+    sides: Mapping[str, Side],
     clock: "_Clock",
 ) -> dict[str, bytes]:
     # Jinja and Matplotlib are an extra, and slow to import.
@@ -318,7 +334,7 @@ def _files(
     return files | {METRICS_FILE: text.encode()}
 
 
-def _write(out: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(out: Path, files: Mapping[str, bytes]) -> None:
     """Write all files beside `out`, then put the folder in its place."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -358,7 +374,7 @@ def _evaluation(out: Path, studies: Mapping[str, Study], *, drawn: bool) -> Eval
 
 def _told(measure: str, output: str, figure: Figure) -> str:
     return (
-        f"{measure:24s}{output:8s}{figure.value:.3f}  "
+        f"{measure:24s}{output:16s}{figure.value:.3f}  "
         f"(95 %: {figure.low:.3f} – {figure.high:.3f}; chance {figure.chance:.3f})"
     )
 

@@ -1,10 +1,13 @@
 """The plots: each takes results and gives a function that fills axes in any theme."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
+from dermtwin.evaluation.levels import Confusion
 from dermtwin.evaluation.paper import PAPER_CHANCE, PAPER_TABLE_I, TableOne
 from dermtwin.evaluation.pictures.style import Draw, Theme
 from dermtwin.evaluation.ranking import Floats, Ints
@@ -13,6 +16,10 @@ from dermtwin.evaluation.summary import VOTE_AUC, VOTE_ERROR, Curve, Summary
 
 _MARKERS = {MALIGNANT: "o", BENIGN: "D"}
 _DOTTED = (0, (1, 1.6))
+_NAME_WIDTH = 24
+
+# From here on a cell is so dense that paper-coloured figures read better than ink.
+_DENSE = 0.7
 
 
 def precision_recall(summary: Summary) -> Draw:
@@ -164,6 +171,55 @@ def scatter(points: Floats, *, classes: Ints) -> Draw:
         _legend(axes, ncols=2)
 
     return draw
+
+
+def heat_map(found: Confusion) -> Draw:
+    """Shares of the neighbours' diagnoses, a row for each diagnosis of the queries."""
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for (row, column), share in np.ndenumerate(found.shares):
+            known = not np.isnan(share)
+            # One colour, as dense as the share: the dark theme recolours it like all others.
+            cell = Rectangle(
+                (column, row), 1, 1, color=theme.accent, alpha=share if known else 0, linewidth=0
+            )
+            axes.add_patch(cell)
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                f"{share:.2f}" if known else "–",
+                ha="center",
+                va="center",
+                size=8,
+                color=theme.paper if known and share > _DENSE else theme.ink,
+            )
+        rows, columns = found.shares.shape
+        axes.set(xlim=(0, columns), ylim=(rows, 0), xlabel="hits", ylabel="query")
+        axes.set_xticks(
+            np.arange(columns) + 0.5, _wrapped(found.neighbours), rotation=40, ha="right"
+        )
+        axes.set_yticks(
+            np.arange(rows) + 0.5,
+            [
+                f"{name} ({count})"
+                for name, count in zip(_wrapped(found.queries), found.counts, strict=True)
+            ],
+        )
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+
+    return draw
+
+
+def heat_map_size(found: Confusion) -> tuple[float, float]:
+    """Inches for a matrix: cells of one size, and room for the names."""
+    rows, columns = found.shares.shape
+    return 2.4 + 0.55 * columns, 2.0 + 0.42 * rows
+
+
+def _wrapped(names: Sequence[str]) -> list[str]:
+    return [textwrap.fill(name, _NAME_WIDTH) for name in names]
 
 
 def _banded(axes: Axes, curve: Curve, *, colour: str, label: str, style: str = "-") -> None:

@@ -96,11 +96,23 @@ def _plots(
     for name, each in studies.items():
         drawings |= _of_output(name, each, queries)
     made = {name: picture(draw, is_drawn=is_drawn) for name, draw in drawings.items()}
+    for name, each in studies.items():
+        made |= _matrices(name, each, is_drawn=is_drawn)
     tables = {name: each.table_one for name, each in studies.items() if each.table_one}
     if tables:
         size = (5.2, 1.4 + 0.5 * len(tables))
         made["table-1"] = picture(plots.table_one_dots(tables), size=size, is_drawn=is_drawn)
     return made
+
+
+def _matrices(name: str, study: Study, *, is_drawn: bool) -> dict[str, Picture]:
+    return {
+        f"neighbours-{protocol}-{name}": picture(
+            plots.heat_map(found), size=plots.heat_map_size(found), is_drawn=is_drawn
+        )
+        for protocol, run in study.runs.items()
+        if (found := run.confusion) is not None
+    }
 
 
 def _of_output(name: str, study: Study, queries: Subjects) -> dict[str, Draw]:

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from dermtwin.evaluation.groups import SMALLEST_GROUP
 from dermtwin.evaluation.paper import PAPER_AVERAGE, PAPER_CHANCE, PAPER_TABLE_I
 from dermtwin.evaluation.pictures.style import DARK, LIGHT, Picture
 from dermtwin.evaluation.pictures.tiles import data_uri
@@ -47,7 +48,7 @@ class Evaluated:
 def page_files(evaluated: Evaluated) -> dict[str, bytes]:
     """The report and its pictures, by file name."""
     shown = contents(
-        evaluated.studies,
+        {name: each for name, each in evaluated.studies.items() if not each.derived},
         albums=evaluated.albums,
         queries=evaluated.queries,
         codes=evaluated.codes,
@@ -58,7 +59,16 @@ def page_files(evaluated: Evaluated) -> dict[str, bytes]:
     return files | {PAGE: _render(evaluated, shown).encode()}
 
 
-def _render(evaluated: Evaluated, shown: Contents) -> str:
+def comparison_page(record: Mapping[str, Any]) -> str:
+    """The page of `dermtwin compare`; `record` is what stands in compare.json."""
+    return (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(record=record, drawn_notice=DRAWN_NOTICE, light=LIGHT, dark=DARK)
+    )
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dermtwin.evaluation.report", "templates"),
         autoescape=True,
@@ -68,14 +78,23 @@ def _render(evaluated: Evaluated, shown: Contents) -> str:
     )
     environment.filters |= {
         "number": number,
+        "signed": signed,
         "percent": percent,
         "uri": data_uri,
         "plot": _plot,
         "position": _position,
+        "own_shares": _own_shares,
     }
+    return environment
+
+
+def _render(evaluated: Evaluated, shown: Contents) -> str:
+    environment = _environment()
     return environment.get_template("report.html.j2").render(
         record=evaluated.record,
         shown=shown,
+        own_outputs=_own(evaluated.record),
+        smallest_group=SMALLEST_GROUP,
         headlines=_headlines(evaluated.record),
         paper_row={"values": PAPER_TABLE_I, "average": PAPER_AVERAGE, "chance": PAPER_CHANCE},
         protocols=[name for name in (LEAVE_ONE_OUT, GALLERY) if name in evaluated.albums],
@@ -91,15 +110,34 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def signed(value: float | None) -> str:
+    """A difference for reading, always with its sign."""
+    return "–" if value is None else f"{value:+.3f}"
+
+
 def percent(share: float | None) -> str:
     """A share in per cent."""
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def _own(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The encoder's own outputs; what is derived from them stands in tables only."""
+    return {name: each for name, each in record["outputs"].items() if not each["derived"]}
+
+
+def _own_shares(neighbours: Mapping[str, Any]) -> str:
+    """The diagonal of the matrix of neighbours, in words."""
+    columns = neighbours["neighbour diagnoses"]
+    return "; ".join(
+        f"{name} {number(shares[columns.index(name)], 2)}"
+        for name, shares in zip(neighbours["query diagnoses"], neighbours["shares"], strict=True)
+    )
+
+
 def _headlines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The figures at the top: for each output the paper's, and the best known of each protocol."""
     found = []
-    for name, output in record["outputs"].items():
+    for name, output in _own(record).items():
         if output[PAPER]:
             found.append(_headline(name, "paper_map", PAPER, output[PAPER]["average paper_map"]))
         for protocol in (LEAVE_ONE_OUT, GALLERY):
