@@ -24,9 +24,12 @@ CHROMIUM = (
 
 
 def main() -> None:
-    """Write docs/pictures/find.png, report.png, code.png and preparation.png."""
-    demo = Path(sys.argv[1]).resolve()
+    """Write docs/pictures/: find, report, code, preparation; without a demo the last alone."""
     PICTURES.mkdir(exist_ok=True)
+    if len(sys.argv) < 2:
+        picture_of_preparation()
+        return
+    demo = Path(sys.argv[1]).resolve()
     picture_of_find(demo)
     picture_of_report(demo)
     picture_of_code(demo)
@@ -65,16 +68,20 @@ def picture_of_report(demo: Path) -> None:
 
 
 def picture_of_preparation() -> None:
-    """The head of a contact sheet of drawn lesions (the paper's Figure 6)."""
+    """The contact sheet of the forty hardest of many drawn lesions, and its head (Figure 6)."""
     with tempfile.TemporaryDirectory() as folder:
         drawn, out = Path(folder) / "drawn", Path(folder) / "prepared"
-        draw = ["dermtwin", "draw", drawn, "--lesions-per-class", "12", "--seed", "5"]
+        draw = ["dermtwin", "draw", drawn, "--lesions-per-class", "60", "--seed", "5"]
         subprocess.run(draw, check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["dermtwin", "prepare", drawn, out], check=True, stdout=subprocess.DEVNULL)
         with Image.open(out / "contact-sheet.png") as sheet:
-            rows = sheet.convert("RGB").crop((0, 0, sheet.width, 1420))
+            whole = sheet.convert("RGB")
+    rows = whole.crop((0, 0, whole.width, 1420))
     rows.thumbnail((1500, 1500), Image.Resampling.LANCZOS)
-    rows.quantize(256).save(PICTURES / "preparation.png", optimize=True)
+    whole.thumbnail((1500, 10_000), Image.Resampling.LANCZOS)
+    whole.save(PICTURES / "preparation-hard-cases.jpg", quality=80, optimize=True)
+    # Not a palette of 256: the legend's colours would run into each other.
+    rows.save(PICTURES / "preparation.jpg", quality=88, optimize=True)
 
 
 def picture_of_code(demo: Path) -> None:

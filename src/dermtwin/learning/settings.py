@@ -9,6 +9,7 @@ from typing import Literal
 
 from dermtwin.encoders import InputSpec, ResizeRule
 from dermtwin.errors import SettingsError
+from dermtwin.learning.bounds import refuse
 from dermtwin.preparation import Recipe
 
 MAP_SIDE = 25
@@ -16,11 +17,6 @@ MAP_SIDE = 25
 
 _KERNEL = 3
 _CONVOLUTIONS = 5
-
-
-def _refuse(key: str, value: object, *, unless: bool, need: str) -> None:
-    if not unless:
-        raise SettingsError(f"{key} must be {need}, got {value}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +36,7 @@ class InputSettings:
 
     def __post_init__(self) -> None:
         together = bool(self.mean) == bool(self.std)
-        _refuse("input.std", list(self.std), unless=together, need="given where input.mean is")
+        refuse("input.std", list(self.std), unless=together, need="given where input.mean is")
         _ = self.provisional
 
     @property
@@ -120,7 +116,7 @@ class NetworkSettings:
         _check_counts("network.channels", self.channels, length=_CONVOLUTIONS - 1, most=1024)
         _check_counts("network.strides", self.strides, length=_CONVOLUTIONS, most=4)
         _check_counts("network.hidden", self.hidden, length=2, most=65536)
-        _refuse("network.outputs", self.outputs, unless=1 <= self.outputs <= 4096, need="1 … 4096")
+        refuse("network.outputs", self.outputs, unless=1 <= self.outputs <= 4096, need="1 … 4096")
 
     def last_side(self, size: int) -> int:
         """Rows of the last convolution's output for an input of `size` pixels.
@@ -130,14 +126,14 @@ class NetworkSettings:
         """
         side = size
         for stride in self.strides:
-            _refuse("input.size", size, unless=side >= _KERNEL, need="larger for network.strides")
+            refuse("input.size", size, unless=side >= _KERNEL, need="larger for network.strides")
             side = (side - 1) // stride + 1
         return side
 
 
 def _check_counts(key: str, values: Collection[int], *, length: int, most: int) -> None:
     fits = len(values) == length and all(1 <= value <= most for value in values)
-    _refuse(key, list(values), unless=fits, need=f"{length} whole numbers from 1 to {most}")
+    refuse(key, list(values), unless=fits, need=f"{length} whole numbers from 1 to {most}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +147,7 @@ class LossSettings:
     margin: float = 2.0
 
     def __post_init__(self) -> None:
-        _refuse("loss.margin", self.margin, unless=0 < self.margin < 1e6, need="above 0")
+        refuse("loss.margin", self.margin, unless=0 < self.margin < 1e6, need="above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +162,7 @@ class PairSettings:
 
     def __post_init__(self) -> None:
         fits = 0 <= self.per_epoch <= 10**7 and self.per_epoch % 4 == 0
-        _refuse("pairs.per_epoch", self.per_epoch, unless=fits, need="0 or a multiple of four")
+        refuse("pairs.per_epoch", self.per_epoch, unless=fits, need="0 or a multiple of four")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +185,11 @@ class OptimiserSettings:
 
     def __post_init__(self) -> None:
         rate, decay = self.learning_rate, self.weight_decay
-        _refuse("optimiser.learning_rate", rate, unless=0 < rate <= 1, need="above 0, at most 1")
-        _refuse("optimiser.weight_decay", decay, unless=0 <= decay <= 1, need="from 0 to 1")
+        refuse("optimiser.learning_rate", rate, unless=0 < rate <= 1, need="above 0, at most 1")
+        refuse("optimiser.weight_decay", decay, unless=0 <= decay <= 1, need="from 0 to 1")
         pairs, epochs = self.batch_pairs, self.epochs
-        _refuse("optimiser.batch_pairs", pairs, unless=2 <= pairs <= 65536, need="2 … 65536")
-        _refuse("optimiser.epochs", epochs, unless=1 <= epochs <= 100_000, need="1 … 100000")
+        refuse("optimiser.batch_pairs", pairs, unless=2 <= pairs <= 65536, need="2 … 65536")
+        refuse("optimiser.epochs", epochs, unless=1 <= epochs <= 100_000, need="1 … 100000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +213,8 @@ class TrainingSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
 
     def __post_init__(self) -> None:
-        _refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
-        _refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
+        refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
+        refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
         _ = self.preparation.recipe
         self.preparation.refuse_cutting_again(self.input.resize)
         side = self.network.last_side(self.input.size)

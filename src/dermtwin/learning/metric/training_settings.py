@@ -4,17 +4,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dermtwin.errors import SettingsError
+from dermtwin.learning.bounds import refuse
 from dermtwin.learning.metric.settings import AugmentationSettings, MetricLossSettings
 from dermtwin.learning.settings import InputSettings, PreparationSettings
 
 Backbone = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
 
 _STRIDE = 32
-
-
-def _refuse(key: str, value: object, *, unless: bool, need: str) -> None:
-    if not unless:
-        raise SettingsError(f"{key} must be {need}, got {value}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +27,7 @@ class BackboneSettings:
 
     def __post_init__(self) -> None:
         frozen = self.frozen_stages
-        _refuse("backbone.frozen_stages", frozen, unless=0 <= frozen <= 7, need="from 0 to 7")
+        refuse("backbone.frozen_stages", frozen, unless=0 <= frozen <= 7, need="from 0 to 7")
 
     @property
     def variant(self) -> int:
@@ -54,10 +50,10 @@ class HeadSettings:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        _refuse("head.numbers", self.numbers, unless=2 <= self.numbers <= 512, need="2 … 512")
+        refuse("head.numbers", self.numbers, unless=2 <= self.numbers <= 512, need="2 … 512")
         fits = 0 <= self.bits <= 512 and self.bits % 8 == 0
-        _refuse("head.bits", self.bits, unless=fits, need="0, or a multiple of 8 up to 512")
-        _refuse("head.dropout", self.dropout, unless=0 <= self.dropout < 1, need="from 0, below 1")
+        refuse("head.bits", self.bits, unless=fits, need="0, or a multiple of 8 up to 512")
+        refuse("head.dropout", self.dropout, unless=0 <= self.dropout < 1, need="from 0, below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +77,9 @@ class BitSettings:
     def __post_init__(self) -> None:
         for name in ("weight", "quantisation", "balance", "decorrelation"):
             value = getattr(self, name)
-            _refuse(f"bits.{name}", value, unless=0 <= value <= 1000, need="from 0 to 1000")
+            refuse(f"bits.{name}", value, unless=0 <= value <= 1000, need="from 0 to 1000")
         fits = self.prefix >= 0 and self.prefix % 8 == 0
-        _refuse("bits.prefix", self.prefix, unless=fits, need="0 or a multiple of 8")
+        refuse("bits.prefix", self.prefix, unless=fits, need="0 or a multiple of 8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +96,9 @@ class SamplingSettings:
     per_batch: int = 48
 
     def __post_init__(self) -> None:
-        _refuse("sampling.power", self.power, unless=0 <= self.power <= 1, need="from 0 to 1")
+        refuse("sampling.power", self.power, unless=0 <= self.power <= 1, need="from 0 to 1")
         fits = 4 <= self.per_batch <= 65536
-        _refuse("sampling.per_batch", self.per_batch, unless=fits, need="4 … 65536")
+        refuse("sampling.per_batch", self.per_batch, unless=fits, need="4 … 65536")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +128,14 @@ class MetricOptimiserSettings:
     def __post_init__(self) -> None:
         for name, most in (("epochs", 100_000), ("measured_every", 100_000), ("threads", 1024)):
             value = getattr(self, name)
-            _refuse(f"optimiser.{name}", value, unless=1 <= value <= most, need=f"1 … {most}")
+            refuse(f"optimiser.{name}", value, unless=1 <= value <= most, need=f"1 … {most}")
         for name in ("backbone_rate", "head_rate"):
             value = getattr(self, name)
-            _refuse(f"optimiser.{name}", value, unless=0 < value <= 1, need="above 0, at most 1")
+            refuse(f"optimiser.{name}", value, unless=0 < value <= 1, need="above 0, at most 1")
         decay, average = self.weight_decay, self.average
-        _refuse("optimiser.weight_decay", decay, unless=0 <= decay <= 1, need="from 0 to 1")
-        _refuse("optimiser.average", average, unless=0 <= average < 1, need="from 0, below 1")
-        _refuse("optimiser.patience", self.patience, unless=self.patience >= 0, need="0 or more")
+        refuse("optimiser.weight_decay", decay, unless=0 <= decay <= 1, need="from 0 to 1")
+        refuse("optimiser.average", average, unless=0 <= average < 1, need="from 0, below 1")
+        refuse("optimiser.patience", self.patience, unless=self.patience >= 0, need="0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +163,10 @@ class MetricTrainingSettings:
     optimiser: MetricOptimiserSettings = field(default_factory=MetricOptimiserSettings)
 
     def __post_init__(self) -> None:
-        _refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
-        _refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
+        refuse("name", repr(self.name), unless=bool(self.name.strip()), need="a name")
+        refuse("seed", self.seed, unless=0 <= self.seed < 2**32, need="from 0 to 2³²-1")
         fits = self.input.size % _STRIDE == 0
-        _refuse("input.size", self.input.size, unless=fits, need=f"a multiple of {_STRIDE}")
+        refuse("input.size", self.input.size, unless=fits, need=f"a multiple of {_STRIDE}")
         if self.input.mean:
             raise SettingsError("input.mean and input.std are the backbone's own; leave them out.")
         self.preparation.refuse_cutting_again(self.input.resize)
