@@ -128,7 +128,7 @@ def _retrieval(runs: list[Figures]) -> Iterator[str]:
     yield "### An artefact drawn over the queries"
     yield ""
     yield "Hits kept: share of a query's first ten that come back again (gallery: training cases)."
-    yield "Change: of precision@10. Means of the seeds; in brackets the least and the greatest bound"
+    yield "Change: of precision@10. Means of the seeds; in brackets the least and greatest bound"
     yield "of the seeds' 95 % intervals."
     yield ""
     yield "| artefact | hits kept without crops | with crops | change without crops | with crops |"
