@@ -33,6 +33,11 @@ def training_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def title_of(settings: AnySettings, images: TrainingImages) -> str:
+    """What a picture of a training is headed with."""
+    return f"{settings.name}, images {DRAWN_NOTICE}" if images.is_drawn else settings.name
+
+
 def identity_of(
     settings: AnySettings, images: TrainingImages, validation: TrainingImages | None
 ) -> Identity:

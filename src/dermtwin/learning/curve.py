@@ -87,6 +87,7 @@ def write_points(png: Path, table: Path, points: Sequence[Point], *, title: str)
         axes.set_ylabel(name)
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("step")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_title(title, loc="left")
     with replacing(png) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from dermtwin.datasets import Dataset
 from dermtwin.learning import curve
-from dermtwin.learning.around import details_of, identity_of, threads, training_device
+from dermtwin.learning.around import (
+    details_of,
+    identity_of,
+    threads,
+    title_of,
+    training_device,
+)
 from dermtwin.learning.checkpoint import Checkpoint
 from dermtwin.learning.examples import Examples, Material
 from dermtwin.learning.export import export_encoder, paper_exportable
@@ -16,7 +22,6 @@ from dermtwin.learning.report import EpochLoss, TrainReport
 from dermtwin.learning.settings import TrainingSettings
 from dermtwin.preparation import Preparation
 from dermtwin.running import Track, untracked
-from dermtwin.vocabulary import DRAWN_NOTICE
 
 
 def train_encoder(  # noqa: PLR0913 — the arguments of the verb
@@ -78,7 +83,7 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
             details=details,
             track=track,
         )
-    png, table = _write_curve(settings, out, losses=loop.losses, is_drawn=images.is_drawn)
+    png, table = _write_curve(settings, out, losses=loop.losses, images=images)
     checkpoint.discard()
     return TrainReport(
         encoder=out,
@@ -125,10 +130,10 @@ def _resume(loop: TrainingLoop, checkpoint: Checkpoint, *, restart: bool) -> int
 
 
 def _write_curve(
-    settings: TrainingSettings, out: Path, *, losses: list[EpochLoss], is_drawn: bool
+    settings: TrainingSettings, out: Path, *, losses: list[EpochLoss], images: TrainingImages
 ) -> tuple[Path, Path]:
     png, table = out.with_suffix(".loss.png"), out.with_suffix(".loss.csv")
-    title = f"{settings.name}, images {DRAWN_NOTICE}" if is_drawn else settings.name
+    title = title_of(settings, images)
     curve.write_picture(png, losses, margin=settings.loss.margin, title=title)
     curve.write_table(table, losses)
     return png, table

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from dermtwin.datasets import Dataset
 from dermtwin.encoders import InputSpec, normalised
 from dermtwin.learning import curve
-from dermtwin.learning.around import details_of, identity_of, threads, training_device
+from dermtwin.learning.around import (
+    details_of,
+    identity_of,
+    threads,
+    title_of,
+    training_device,
+)
 from dermtwin.learning.checkpoint import Checkpoint
 from dermtwin.learning.efficientnet import DEVIATION, MEAN
 from dermtwin.learning.export import REGIONS, Exportable, export_encoder
@@ -107,7 +113,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
             track=track,
         )
     png, table = out.with_suffix(".loss.png"), out.with_suffix(".loss.csv")
-    curve.write_points(png, table, trained.curve, title=settings.name)
+    curve.write_points(png, table, trained.curve, title=title_of(settings, material.images))
     checkpoint.discard()
     return TrainReport(
         encoder=out,
