@@ -130,7 +130,9 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
             Point(step=step + 1, loss=total / since, rate=parts.rate, quality=quality)
         )
         total = 0.0
-        checkpoint.save(parts.state(step + 1, trained.curve, pace.patience))
+        if pace.patience and _is_best(trained.curve):
+            parts.remember_as_best()
+        checkpoint.save(parts.state(step + 1, trained.curve))
     if pace.patience and parts.best is not None:
         parts.average.module.load_state_dict(parts.best)
     trained.network = parts.average.module.eval()
@@ -198,11 +200,13 @@ class _Parts:
         self.average.update_parameters(self.network)
         return value.item()
 
-    def state(self, step: int, curve: Sequence[Point], patience: int) -> dict[str, Any]:
+    def remember_as_best(self) -> None:
+        """Keep the averaged weights as they are now."""
+        own = self.average.module.state_dict()
+        self.best = {name: value.clone() for name, value in own.items()}
+
+    def state(self, step: int, curve: Sequence[Point]) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        if patience and _is_best(curve):
-            own = self.average.module.state_dict()
-            self.best = {name: value.clone() for name, value in own.items()}
         kept = {name: part.state_dict() for name, part in self._named.items()}
         points = [asdict(point) for point in curve]
         return kept | {"step": step, "curve": points, "best": self.best}
