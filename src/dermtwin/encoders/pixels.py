@@ -15,7 +15,7 @@ from PIL import Image, ImageStat
 
 from dermtwin.errors import SettingsError
 from dermtwin.images import Rgb, decode
-from dermtwin.preparation import Box, Findings, Preparation
+from dermtwin.preparation import NOT_FOUND, Box, Findings, Preparation
 
 ResizeRule = Literal["centre-square", "stretch", "pad"]
 """How a picture of any shape becomes a square.
@@ -79,7 +79,9 @@ class Look:
             return ()
         crop, (width, height) = self.crop, self.findings.size
         if crop is None:
-            return self.findings.remarks
+            # A person is shown the whole picture then, a network its middle.
+            middle = "No lesion was found; compared by its centre square."
+            return tuple(middle if each == NOT_FOUND else each for each in self.findings.remarks)
         cut = (
             f"Compared by its crop of {crop.width}x{crop.height} pixels at ({crop.left}, "
             f"{crop.top}) of {width}x{height}."

@@ -2,10 +2,11 @@
 
 from dermtwin.preparation.findings import Findings, FoundArtefact, FoundLesion, Frame, Mask, Quality
 from dermtwin.preparation.pose import Box, Pose
-from dermtwin.preparation.preparation import Preparation
+from dermtwin.preparation.preparation import NOT_FOUND, Preparation
 from dermtwin.preparation.recipe import CropShape, Recipe
 
 __all__ = [
+    "NOT_FOUND",
     "Box",
     "CropShape",
     "Findings",
