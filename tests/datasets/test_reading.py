@@ -110,6 +110,17 @@ def test_ham10000(tmp_path: Path, put_image: Put) -> None:
         assert row.case.anatom_site_general is None
         assert row.case.extra["localization"] == "trunk"
         assert row.case.extra["dataset"] == "rosendahl"
+        assert row.case.copyright_license == "CC-BY-NC"
+        assert "Tschandl" in row.case.attribution
+
+
+def test_the_licence_of_ham10000_is_given_to_no_other_table(tmp_path: Path, put_image: Put) -> None:
+    put_image(tmp_path / "A.jpg")
+    header = "lesion_id,image_id,dx,dx_type,dataset"
+    write(tmp_path / "metadata.csv", header, "L,A,nv,histo,our clinic")
+    (row,) = read_dataset(tmp_path)
+    assert row.case.copyright_license is None
+    assert row.case.attribution is None
 
 
 def test_a_challenge_with_its_sister_tables(tmp_path: Path, put_image: Put) -> None:

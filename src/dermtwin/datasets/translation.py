@@ -64,6 +64,14 @@ _SITES = MappingProxyType(
         ("Anogenital region", "Genital region"): "oral/genital",
     }
 )
+# doi 10.7910/DVN/DBW86T.
+_HAM10000_SOURCES = frozenset({"rosendahl", "vidir_modern", "vidir_molemax", "vienna_dias"})
+_HAM10000 = MappingProxyType(
+    {
+        "attribution": "HAM10000: Tschandl, Rosendahl, Kittler 2018, doi 10.7910/DVN/DBW86T",
+        "copyright_license": "CC-BY-NC",
+    }
+)
 _LOWER_CASE = ("anatom_site_general", "diagnosis_confirm_type", "sex")
 
 
@@ -84,6 +92,8 @@ def find_translators(columns: tuple[str, ...]) -> tuple[Callable[[Values], Value
             chosen.append(_from_benign_malignant)
     if "dx_type" in has:
         chosen.append(_from_dx_type)
+    if has >= {"dx", "dx_type", "dataset"}:
+        chosen.append(_from_ham10000)
     if "localization" in has:
         chosen.append(_from_localization)
     if "anatom_site_general_challenge" in has:
@@ -163,6 +173,11 @@ def _from_one_hot(values: Values) -> Values:
 
 def _from_dx(values: Values) -> Values:
     return CHALLENGE_DIAGNOSES.get(values.get("dx", "").strip().lower(), {})
+
+
+def _from_ham10000(values: Values) -> Values:
+    """HAM10000's own table names no licence; its page does."""
+    return _HAM10000 if values.get("dataset", "") in _HAM10000_SOURCES else {}
 
 
 def _from_benign_malignant(values: Values) -> Values:
