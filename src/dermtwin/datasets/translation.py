@@ -90,14 +90,13 @@ def find_translators(columns: tuple[str, ...]) -> tuple[Callable[[Values], Value
             chosen.append(_from_dx)
         elif "benign_malignant" in has:
             chosen.append(_from_benign_malignant)
-    if "dx_type" in has:
-        chosen.append(_from_dx_type)
-    if has >= {"dx", "dx_type", "dataset"}:
-        chosen.append(_from_ham10000)
-    if "localization" in has:
-        chosen.append(_from_localization)
-    if "anatom_site_general_challenge" in has:
-        chosen.append(_from_challenge_site)
+    by_column = {
+        "dx_type": _from_dx_type,
+        "dataset": _from_ham10000,
+        "localization": _from_localization,
+        "anatom_site_general_challenge": _from_challenge_site,
+    }
+    chosen += [translator for column, translator in by_column.items() if column in has]
     if has & {*_SITE_LEVELS}:
         chosen.append(_from_site_levels)
     if "age" in has:
