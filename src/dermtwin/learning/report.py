@@ -29,8 +29,9 @@ class TrainReport:
         images: how many it was trained on.
         left_out: rows that are neither benign nor malignant.
         is_drawn: whether any picture was generated; then everything shown says so.
-        losses: an epoch each.
-        resumed_after: epochs that an earlier, interrupted call had finished.
+        losses: an epoch each, or a point of the curve each.
+        resumed_after: how many of them an earlier, interrupted call had finished.
+        epochs: of the whole training.
         seconds: of this call.
         loss_png: the loss curve as a picture.
         loss_csv: the same as a table.
@@ -43,14 +44,10 @@ class TrainReport:
     is_drawn: bool
     losses: tuple[EpochLoss, ...]
     resumed_after: int
+    epochs: int
     seconds: float
     loss_png: Path
     loss_csv: Path
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the encoder was trained for."""
-        return len(self.losses)
 
     def __str__(self) -> str:
         """For people: a line each on what came out, from what, and how it went."""
@@ -58,7 +55,7 @@ class TrainReport:
         left_out = (
             f"; {self.left_out} neither benign nor malignant left out" if self.left_out else ""
         )
-        resumed = f", going on after epoch {self.resumed_after}" if self.resumed_after else ""
+        resumed = ", going on where it stopped" if self.resumed_after else ""
         checked = self.losses[-1].validation
         validation = "" if checked is None else f", validation {checked:.4f}"
         return "\n".join(

@@ -92,6 +92,7 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
         left_out=images.left_out,
         is_drawn=images.is_drawn,
         losses=tuple(loop.losses),
+        epochs=len(loop.losses),
         resumed_after=resumed_after,
         seconds=time.monotonic() - began,
         loss_png=png,

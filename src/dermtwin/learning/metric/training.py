@@ -123,6 +123,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         is_drawn=material.images.is_drawn,
         losses=tuple(EpochLoss(point.loss, None) for point in trained.curve),
         resumed_after=len(resumed),
+        epochs=-(-trained.curve[-1].step // batches.per_epoch),
         seconds=time.monotonic() - began,
         loss_png=png,
         loss_csv=table,
