@@ -1,7 +1,7 @@
 """The encoder file: its card, its session, and the one way from a picture to its code."""
 
 from dermtwin.encoders.adoption import Adopted, adopted, refuse_difference
-from dermtwin.encoders.card import Card, OutputSpec
+from dermtwin.encoders.card import Card, OutputSpec, time_of_making
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
 from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
 
@@ -19,5 +19,6 @@ __all__ = [
     "normalised",
     "refuse_difference",
     "resized",
+    "time_of_making",
     "write_encoder",
 ]

@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from numpy.typing import NDArray
 
 from dermtwin.encoders import graph
-from dermtwin.encoders.encoder import INPUT_NAME, Encoder, _session
+from dermtwin.encoders.encoder import INPUT_NAME, Encoder, open_session
 from dermtwin.encoders.pixels import InputSpec, normalised
 from dermtwin.errors import EncoderError
 from dermtwin.images import Rgb
@@ -93,7 +93,7 @@ def adopted(
     outline = graph.parse(model, where=where)
     if any(entry.key == graph.CARD_KEY for entry in outline.metadata_props):
         raise EncoderError(f"{where} is a dermtwin encoder already; use it as it is.")
-    session = _session(model, name=where)
+    session = open_session(model, name=where)
     source = _picture_input(session.get_inputs(), size=spec.size, where=where)
     views = _trial_views(spec.size)
     runs = [_run(session, source.name, normalised(each[None], spec), where=where) for each in views]

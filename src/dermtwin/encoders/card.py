@@ -1,8 +1,10 @@
 """The card: everything needed to use an encoder, in JSON inside its file."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from dermtwin.encoders.pixels import InputSpec
@@ -63,6 +65,23 @@ class Card:
     def to_json(self) -> str:
         """The card as JSON text, keys sorted, so that equal cards are equal bytes."""
         return json.dumps({"format": FORMAT} | asdict(self), sort_keys=True, allow_nan=False)
+
+
+def time_of_making() -> str:
+    """A card's `made_at`: now, or what a reproducible build asks for (reproducible-builds.org).
+
+    Raises:
+        SettingsError: SOURCE_DATE_EPOCH is no time.
+    """
+    asked = os.environ.get("SOURCE_DATE_EPOCH")
+    if asked is None:
+        return datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(int(asked), UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH must be seconds since 1970, got {asked!r}; correct or unset it."
+        ) from error
 
 
 def card_from_json(text: str, *, where: str) -> Card:

@@ -70,7 +70,7 @@ class Encoder:
         recipe = self.card.preparation
         self.preparation = None if recipe is None else Preparation(recipe)
         self._name = name
-        self._session = _session(data, name=name)
+        self._session = open_session(data, name=name)
         self._outputs = sorted(self.card.outputs)
         self._check_graph()
 
@@ -178,7 +178,8 @@ def write_encoder(path: Path, *, model: bytes, card: Card) -> Encoder:
     return encoder
 
 
-def _session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
+def open_session(data: bytes, *, name: str) -> onnxruntime.InferenceSession:
+    """Open a network in ONNX Runtime, one thread a picture; raises EncoderError."""
     options = onnxruntime.SessionOptions()
     # Pictures are spread over threads by the caller; within one, a single thread adds up in one
     # order, so that a code is the same to the last bit wherever it was made on this machine.

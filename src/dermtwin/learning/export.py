@@ -1,12 +1,10 @@
 """From a trained network to an encoder file, compared with the network before it is written."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermtwin.encoders import Card, Codes, Encoder, InputSpec, OutputSpec, write_encoder
+from dermtwin.encoders import (
+    Card,
+    Codes,
+    Encoder,
+    InputSpec,
+    OutputSpec,
+    time_of_making,
+    write_encoder,
+)
 from dermtwin.encoders.encoder import INPUT_NAME
 from dermtwin.encoders.graph import with_card
-from dermtwin.errors import DermtwinError, EncoderError, SettingsError
+from dermtwin.errors import DermtwinError, EncoderError
 from dermtwin.learning.distances import nearest_of_another_lesion, percentiles
 from dermtwin.learning.examples import Examples
 from dermtwin.learning.images import TrainingImages
@@ -206,26 +212,13 @@ def _card(details: CardDetails, spec: InputSpec, outputs: Mapping[str, OutputSpe
     return Card(
         name=details.name,
         made_by=f"dermtwin {version('dermtwin')}",
-        made_at=_now().isoformat(timespec="seconds"),
+        made_at=time_of_making(),
         input=spec,
         preparation=details.preparation,
         outputs=outputs,
         training=details.training,
         licence=details.licence,
     )
-
-
-def _now() -> datetime:
-    """The time, or the one that a reproducible build asks for (reproducible-builds.org)."""
-    asked = os.environ.get("SOURCE_DATE_EPOCH")
-    if asked is None:
-        return datetime.now(UTC)
-    try:
-        return datetime.fromtimestamp(int(asked), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise SettingsError(
-            f"SOURCE_DATE_EPOCH must be seconds since 1970, got {asked!r}; correct or unset it."
-        ) from error
 
 
 def _encode_all(encoder: Encoder, images: TrainingImages, *, track: Track) -> Codes:

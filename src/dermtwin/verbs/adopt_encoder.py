@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,6 +15,7 @@ from dermtwin.encoders import (
     ResizeRule,
     adopted,
     refuse_difference,
+    time_of_making,
     write_encoder,
 )
 from dermtwin.encoders.adoption import CODE
@@ -77,7 +77,7 @@ def adopt_encoder(
     card = Card(
         name=path.stem if name is None else name,
         made_by=f"dermtwin {version('dermtwin')}, adopted from {path.name}",
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=time_of_making(),
         input=spec,
         preparation=recipe,
         outputs={CODE: OutputSpec((made.width,))},

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dermtwin.errors import SettingsError
+from dermtwin.learning.bounds import refuse
 
 TERMS = (
     "contrastive",
@@ -20,9 +21,9 @@ def _refuse_outside(
     key: str, value: float, *, least: float = 0.0, most: float, above: bool = False
 ) -> None:
     """Refuse what is not from `least` to `most`, or, with `above`, not above `least`."""
-    if not (least <= value <= most and (value > least or not above)):
-        lower = f"above {least:g}, at most" if above else f"from {least:g} to"
-        raise SettingsError(f"{key} must be {lower} {most:g}, got {value}.")
+    lower = f"above {least:g}, at most" if above else f"from {least:g} to"
+    fits = least <= value <= most and (value > least or not above)
+    refuse(key, value, unless=fits, need=f"{lower} {most:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
