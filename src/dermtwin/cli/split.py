@@ -15,11 +15,22 @@ def command(
     dataset: Annotated[Path, typer.Argument(help="A folder of images.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
     *,
-    train_per_class: Annotated[int, typer.Option(min=1, help="Training images a class.")] = 684,
-    test_per_class: Annotated[int, typer.Option(min=1, help="Test images a class.")] = 113,
+    train_per_class: Annotated[
+        int | None, typer.Option(min=1, help="Training images a class; by default 684.")
+    ] = None,
+    test_per_class: Annotated[
+        int | None, typer.Option(min=1, help="Test images a class; by default 113.")
+    ] = None,
     test_share: Annotated[
         float | None,
         typer.Option(help="Instead of counts: this share of all lesions to test on, such as 0.15."),
+    ] = None,
+    hold_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Instead of both: the rows to test on, such as dataset=rosendahl or dx=vasc.",
+        ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -35,6 +46,7 @@ def command(
         train_per_class=train_per_class,
         test_per_class=test_per_class,
         test_share=test_share,
+        hold_out=hold_out,
         seed=seed,
         track=track,
     )
@@ -46,12 +58,17 @@ def command(
     ):
         malignant = sum(row.case.is_malignant is True for row in rows)
         note(f"{folder}: {len(rows):,} images of {lesions:,} lesions, {malignant:,} malignant")
-    note(_left_out(report.split))
+    note(_left_out(report.split, is_held_out=hold_out is not None))
 
 
-def _left_out(split: Split) -> str:
+def _left_out(split: Split, *, is_held_out: bool) -> str:
+    why = (
+        "that share a lesion, patient or photograph with test"
+        if is_held_out
+        else "not needed or kept from the other side"
+    )
     return (
-        f"left out: {split.unused:,} not needed or kept from the other side, "
+        f"left out: {split.unused:,} {why}, "
         f"{split.unclassified:,} neither benign nor malignant; "
         f"near-duplicate pairs kept together: {split.near_duplicates:,}"
     )

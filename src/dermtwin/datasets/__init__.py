@@ -14,6 +14,7 @@ from dermtwin.datasets.duplicates import (
 )
 from dermtwin.datasets.fingerprint import fingerprint
 from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
+from dermtwin.datasets.holding_out import hold_out_value
 from dermtwin.datasets.reading import read_dataset
 from dermtwin.datasets.splitting import (
     Split,
@@ -43,6 +44,7 @@ __all__ = [
     "draw_dataset",
     "draw_lesion",
     "fingerprint",
+    "hold_out_value",
     "is_held_out",
     "lay_artefact",
     "near_duplicates",

@@ -31,7 +31,7 @@ class Split:
     Attributes:
         train, test: the rows drawn, sorted by `isic_id`.
         unclassified: rows left out because they are indeterminate or unknown.
-        unused: rows of the two classes that were not needed.
+        unused: rows of the two classes that were not needed, or had to stay off both sides.
         near_duplicates: pairs of rows found to be one photograph.
     """
 
@@ -200,9 +200,8 @@ def _describe_coarse(rows: Sequence[Row], *, needs: _Needs, dataset: Dataset) ->
 def _make_groups(rows: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[_Group]:
     """Connected rows as groups, in the rows' order."""
     pairs = list(pairs)
-    same_lesion = [*_links(rows, lambda row: row.case.lesion_id), *pairs]
-    lesion_of = connect(len(rows), same_lesion)
-    group_of = connect(len(rows), [*same_lesion, *_links(rows, lambda row: row.case.patient_id)])
+    lesion_of = connect(len(rows), [*_links(rows, lambda row: row.case.lesion_id), *pairs])
+    group_of = group_rows(rows, pairs)
     groups: dict[int, dict[bool, dict[int, list[Row]]]] = {}
     for place, row in enumerate(rows):
         is_malignant = row.case.is_malignant
@@ -213,6 +212,21 @@ def _make_groups(rows: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[
         _Group({each: list(lesions.values()) for each, lesions in group.items()})
         for group in groups.values()
     ]
+
+
+def group_rows(rows: Sequence[Row], pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Rows that share a lesion, a patient or a photograph, however long the chain.
+
+    Args:
+        rows: any.
+        pairs: places of rows that are one photograph.
+
+    Returns:
+        For each row the first place of its group.
+    """
+    lesions = _links(rows, lambda row: row.case.lesion_id)
+    patients = _links(rows, lambda row: row.case.patient_id)
+    return connect(len(rows), [*lesions, *patients, *pairs])
 
 
 def _links(rows: Sequence[Row], key: Callable[[Row], Hashable | None]) -> Iterable[tuple[int, int]]:

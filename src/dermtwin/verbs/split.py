@@ -3,8 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermtwin.datasets import Split, read_dataset, share_dataset, split_dataset, write_table
+from dermtwin.datasets import (
+    Dataset,
+    Split,
+    hold_out_value,
+    read_dataset,
+    share_dataset,
+    split_dataset,
+    write_table,
+)
+from dermtwin.errors import SettingsError
 from dermtwin.running import Track, untracked
+
+TRAIN_PER_CLASS, TEST_PER_CLASS = 684, 113
+"""Images of each class, as in the paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,43 +41,82 @@ def split(
     dataset: str | Path,
     out: str | Path,
     *,
-    train_per_class: int = 684,
-    test_per_class: int = 113,
+    train_per_class: int | None = None,
+    test_per_class: int | None = None,
     test_share: float | None = None,
+    hold_out: str | None = None,
     seed: int = 0,
     track: Track = untracked,
 ) -> SplitResult:
-    """Write `out/train` and `out/test`, free of leaks; balanced by class, or all by a share.
+    """Write `out/train` and `out/test`, free of leaks: balanced, by a share, or by a value.
 
     Args:
         dataset: a dataset's folder or table.
         out: where the two folders go; tables that stand there are replaced.
-        train_per_class: images of each class for training.
-        test_per_class: images of each class for testing.
+        train_per_class: images of each class for training; None: 684.
+        test_per_class: images of each class for testing; None: 113.
         test_share: instead of counts: the share of all lesions to test on, the rest to train on.
-        seed: of the draw; the same rows and seed give the same split.
+        hold_out: instead of both: `COLUMN=VALUE`, the rows to test on, such as `dataset=rosendahl`
+            or `dx=vasc`; the rest to train on, but for what belongs together with those.
+        seed: of the draw; the same rows and seed give the same split. Nothing is drawn by a value.
         track: watches the work go by.
 
     Raises:
-        DatasetError: the dataset cannot be read, has faults, or holds too few images.
+        DatasetError: the dataset cannot be read, has faults, holds too few images, or has no such
+            column or value.
         ImageError: an image cannot be decoded.
         MissingExtraError: the extra `evaluate` is not installed.
-        SettingsError: a count is below 1, or the share not between 0 and 1.
+        SettingsError: a count is below 1, the share not between 0 and 1, the value to hold out not
+            `COLUMN=VALUE`, or two ways to split are given.
     """
+    counts = (train_per_class, test_per_class)
+    _refuse_two_ways(counts=counts, test_share=test_share, hold_out=hold_out)
+    column, value = _column_and_value(hold_out) if hold_out is not None else ("", "")
     source = read_dataset(dataset, track=track)
-    if test_share is None:
-        parts = split_dataset(
-            source,
-            train_per_class=train_per_class,
-            test_per_class=test_per_class,
-            seed=seed,
-            track=track,
-        )
-    else:
+    if hold_out is not None:
+        parts = hold_out_value(source, column=column, value=value, track=track)
+    elif test_share is not None:
         parts = share_dataset(source, test_share=test_share, seed=seed, track=track)
+    else:
+        parts = _balanced(source, counts, seed=seed, track=track)
     train, test = Path(out) / "train", Path(out) / "test"
     for folder, rows in ((train, parts.train), (test, parts.test)):
         write_table(folder / "metadata.csv", rows, columns=source.columns)
     return SplitResult(
         train=train, test=test, split=parts, is_drawn=source.is_drawn, warnings=source.warnings
     )
+
+
+def _balanced(
+    source: Dataset, counts: tuple[int | None, int | None], *, seed: int, track: Track
+) -> Split:
+    train, test = counts
+    return split_dataset(
+        source,
+        train_per_class=TRAIN_PER_CLASS if train is None else train,
+        test_per_class=TEST_PER_CLASS if test is None else test,
+        seed=seed,
+        track=track,
+    )
+
+
+def _refuse_two_ways(
+    *, counts: tuple[int | None, ...], test_share: float | None, hold_out: str | None
+) -> None:
+    ways = {
+        "counts for each class": counts != (None, None),
+        "a test share": test_share is not None,
+        "a value to hold out": hold_out is not None,
+    }
+    given = [way for way, is_given in ways.items() if is_given]
+    if len(given) > 1:
+        raise SettingsError(f"a split is made in one way, got {' and '.join(given)}; give one.")
+
+
+def _column_and_value(hold_out: str) -> tuple[str, str]:
+    column, _, value = (part.strip() for part in hold_out.partition("="))
+    if not column or not value:
+        raise SettingsError(
+            f"what to hold out is COLUMN=VALUE, such as dataset=rosendahl, got {hold_out!r}."
+        )
+    return column, value
