@@ -21,6 +21,9 @@ DIAGNOSIS_LEVELS = tuple(f"diagnosis_{level}" for level in range(1, 6))
 
 DRAWN_NOTICE = "drawn, not real"
 
+BASE_ENCODER = "dermtwin-base"
+"""The encoder that comes with dermtwin: its name stands wherever an encoder file may."""
+
 
 class Malignancy(StrEnum):
     """The archive's first diagnosis level."""

@@ -149,3 +149,26 @@ def test_the_terminal_shows_what_the_file_holds(world, done) -> None:
     for by_encoder in values["figures"]["leave-one-out"].values():
         assert f"{by_encoder['flat']['value']:.3f}" in shown.output
         assert f"{by_encoder['colour']['difference']:+.3f}" in shown.output
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_views_go_the_whole_way(world, verb) -> None:
+    from typer.testing import CliRunner
+
+    from dermtwin.cli.app import app
+
+    encoders = ["flat.onnx", "colour.onnx"] if verb == "compare" else ["colour.onnx"]
+    words = [verb, *(str(world / each) for each in encoders), "--queries", str(world / "test")]
+    refused = CliRunner().invoke(app, [*words, "--out", str(world / "none"), "--views", "4"])
+    assert isinstance(refused.exception, SettingsError)
+    assert "4 views cannot be averaged; choose 1" in str(refused.exception)
+    assert not (world / "none").exists()
+    out = world / f"views-{verb}"
+    done = CliRunner().invoke(app, [*words, "--out", str(out), "--views", "8"])
+    assert done.exit_code == 0, done.output
+    name, page = {
+        "evaluate": ("metrics.json", "report.html"),
+        "compare": ("compare.json", "compare.html"),
+    }[verb]
+    assert json.loads((out / name).read_text())["views"] == 8
+    assert "8 of each image: mirrored and turned" in (out / page).read_text()

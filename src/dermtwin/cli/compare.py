@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
-from dermtwin.cli.options import Seed
+from dermtwin.cli.options import Seed, Views
 from dermtwin.cli.printing import note, track
 from dermtwin.cli.printing import out as results
 from dermtwin.vocabulary import DRAWN_NOTICE
@@ -33,6 +33,7 @@ def command(
         Path | None, typer.Option(help="Cases to retrieve from, beside the test images.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the comparison.", show_default=False)],
+    views: Views = 1,
     seed: Seed = 0,
 ) -> None:
     """Measure encoders side by side on the same queries, with paired intervals.
@@ -40,7 +41,7 @@ def command(
     Example: dermtwin compare paper.onnx other.onnx --queries parts/test --out comparison
     """
     done = dermtwin.compare(
-        encoders, queries=queries, gallery=gallery, out=out, seed=seed, track=track
+        encoders, queries=queries, gallery=gallery, out=out, views=views, seed=seed, track=track
     )
     notice = f" ({DRAWN_NOTICE})" if done.drawn else ""
     for protocol, measures in done.figures.items():

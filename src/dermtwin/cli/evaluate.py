@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Seed
+from dermtwin.cli.options import Seed, Views
 from dermtwin.cli.printing import note, track
 
 
@@ -20,6 +20,7 @@ def command(
         Path | None, typer.Option(help="Cases to retrieve from, beside the test images.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the report.", show_default=False)],
+    views: Views = 1,
     seed: Seed = 0,
 ) -> None:
     """Measure how well an encoder retrieves, and write metrics.json and report.html.
@@ -29,7 +30,13 @@ def command(
     note(
         str(
             dermtwin.evaluate(
-                encoder, queries=queries, gallery=gallery, out=out, seed=seed, track=track
+                encoder,
+                queries=queries,
+                gallery=gallery,
+                out=out,
+                views=views,
+                seed=seed,
+                track=track,
             )
         )
     )

@@ -16,3 +16,10 @@ Casebook = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal results.")]
+Views = Annotated[
+    int,
+    typer.Option(
+        "--views",
+        help="1, or 8: each image's code is the mean over its mirrored and turned views.",
+    ),
+]

@@ -4,8 +4,10 @@ from dermtwin.encoders.adoption import Adopted, adopted, refuse_difference
 from dermtwin.encoders.card import Card, OutputSpec, time_of_making
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
 from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
+from dermtwin.encoders.views import REGIONS, refuse_views
 
 __all__ = [
+    "REGIONS",
     "Adopted",
     "Card",
     "Codes",
@@ -18,6 +20,7 @@ __all__ = [
     "look_at",
     "normalised",
     "refuse_difference",
+    "refuse_views",
     "resized",
     "time_of_making",
     "write_encoder",

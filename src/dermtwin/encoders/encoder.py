@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dermtwin.encoders import graph
 from dermtwin.encoders.card import Card, card_from_json
 from dermtwin.encoders.pixels import Look, look_at, normalised
+from dermtwin.encoders.shipped import shipped_or_file
+from dermtwin.encoders.views import averaged, refuse_views, symmetric_views
 from dermtwin.errors import EncoderError
 from dermtwin.files import write_bytes
 from dermtwin.images import Rgb
@@ -76,9 +78,9 @@ class Encoder:
 
     @classmethod
     def open(cls, path: str | Path) -> "Encoder":
-        """Open an encoder file; raises EncoderError."""
+        """Open an encoder file, or the one that `BASE_ENCODER` names; raises EncoderError."""
         try:
-            data = Path(path).read_bytes()
+            data = shipped_or_file(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise EncoderError(f"{path} cannot be read: {reason}; check the path.") from error
@@ -103,13 +105,35 @@ class Encoder:
         """
         return look_at(data, self.card.input, name=name, preparation=self.preparation)
 
-    def encode(self, data: bytes, *, name: str) -> Codes:
+    def encode(self, data: bytes, *, name: str, views: int = 1) -> Codes:
         """Encode one picture from its file's bytes: the way that every picture takes.
+
+        Args:
+            data: the file's bytes.
+            name: what to call it in errors.
+            views: see `encode_view`.
 
         Raises:
             ImageError: the bytes are no such picture.
+            SettingsError: so many views cannot be averaged.
         """
-        return self.encode_views(self.look(data, name=name).view[None])
+        return self.encode_view(self.look(data, name=name).view, views=views)
+
+    def encode_view(self, view: Rgb, *, views: int = 1) -> Codes:
+        """Encode what `look` has brought to size, uint8 [size, size, 3].
+
+        Args:
+            view: the picture as the network sees it.
+            views: 1, or 8: the mean over its mirrored and turned views (`encoders.views`).
+
+        Raises:
+            SettingsError: so many views cannot be averaged.
+        """
+        refuse_views(views)
+        if views == 1:
+            return self.encode_views(view[None])
+        codes = self.encode_views(symmetric_views(view))
+        return Codes(averaged(codes.by_output, self.card.outputs))
 
     def encode_views(self, views: Sequence[Rgb] | Rgb) -> Codes:
         """Encode pictures that `look` has brought to size: uint8 [N, size, size, 3].

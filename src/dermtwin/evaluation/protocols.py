@@ -11,15 +11,21 @@ import numpy as np
 from dermtwin.evaluation.ranking import Floats, Ints, Ranking, rank
 from dermtwin.evaluation.subjects import CLASS_NAMES, STANDARD, Exclusion, Subjects
 
-PAPER, LEAVE_ONE_OUT, GALLERY = "paper", "leave-one-out", "gallery"
+PAPER, BALANCED, LEAVE_ONE_OUT, GALLERY = "paper", "balanced", "leave-one-out", "gallery"
 
 DRAWS, QUERIES_PER_CLASS = 10, 5
+
+TEST_PER_CLASS = 113
+"""As many test images of each class as the paper has."""
 
 DEFINITIONS = {
     PAPER: f"{DRAWS} draws of {QUERIES_PER_CLASS} malignant and {QUERIES_PER_CLASS} benign "
     "queries, without repeats within a draw; each query against all other test images; the "
     "first 10 of each. paper_map is the mean precision@10 of a draw's queries, the measure of the "
     "paper's Table I; mAP is the mean of their full average precision.",
+    BALANCED: f"{DRAWS} draws of {TEST_PER_CLASS} malignant and {TEST_PER_CLASS} benign images, as "
+    "many as the paper's test set has, or as many of each as the smaller class has; each image "
+    "against all others of its draw.",
     LEAVE_ONE_OUT: "each test image against all other test images.",
     GALLERY: "each test image against the training cases.",
 }

@@ -1,22 +1,44 @@
 """An evaluation as plain values, for metrics.json: nothing is shown that does not stand there."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from dermtwin.evaluation.checklist import checklist
+from dermtwin.evaluation.groups import UNKNOWN
 from dermtwin.evaluation.intervals import COVERAGE, RESAMPLES
 from dermtwin.evaluation.leaks import Leaks
 from dermtwin.evaluation.levels import Confusion, LevelSummary
 from dermtwin.evaluation.paper import AVERAGE_COVERS, TableOne
-from dermtwin.evaluation.protocols import DEFINITIONS, PAPER, RULE
+from dermtwin.evaluation.protocols import BALANCED, DEFINITIONS, PAPER, RULE
 from dermtwin.evaluation.study import Design, Run, Study
-from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects
+from dermtwin.evaluation.subjects import (
+    CLASS_NAMES,
+    DIAGNOSIS,
+    REFERENCE_STANDARD,
+    Names,
+    Subjects,
+)
 from dermtwin.evaluation.summary import Curve, Figure
 
 FORMAT = 1
+
+RECORDED = (
+    DIAGNOSIS,
+    "age",
+    "sex",
+    "site",
+    "skin type",
+    "source",
+    "image type",
+    "attribution",
+    "licence",
+)
+"""What is counted of a dataset's images."""
 
 # Beyond this many digits a float64 holds rounding only.
 _DIGITS = 12
@@ -33,6 +55,9 @@ class SideFacts:
         classes: images by class.
         left_out: how many rows were not used, by reason.
         drawn: whether any picture was generated.
+        unlinked: images whose lesion, and whose patient, is unknown.
+        recorded: by `RECORDED`, images by what is recorded of them, `UNKNOWN` among it.
+        confirmed: by class, images by how their diagnosis was confirmed, `UNKNOWN` among it.
     """
 
     name: str
@@ -43,12 +68,16 @@ class SideFacts:
     classes: Mapping[str, int]
     left_out: Mapping[str, int]
     drawn: bool
+    unlinked: Mapping[str, int]
+    recorded: Mapping[str, Mapping[str, int]]
+    confirmed: Mapping[str, Mapping[str, int]]
 
 
 def side_facts(
     subjects: Subjects, *, name: str, fingerprint: str, left_out: Mapping[str, int], drawn: bool
 ) -> SideFacts:
     """Count a dataset; the arguments are `SideFacts`' own."""
+    standard = subjects.labels[REFERENCE_STANDARD]
     return SideFacts(
         name=name,
         fingerprint=fingerprint,
@@ -60,7 +89,21 @@ def side_facts(
         },
         left_out=left_out,
         drawn=drawn,
+        unlinked={
+            "lesion": int((subjects.lesions == "").sum()),
+            "patient": int((subjects.patients == "").sum()),
+        },
+        recorded={label: _counts(subjects.labels[label]) for label in RECORDED},
+        confirmed={
+            word: _counts(standard[subjects.classes == number])
+            for number, word in CLASS_NAMES.items()
+        },
     )
+
+
+def _counts(labels: Names) -> dict[str, int]:
+    """Images by label, the most frequent first."""
+    return dict(Counter(label or UNKNOWN for label in labels.tolist()).most_common())
 
 
 def record(
@@ -79,8 +122,9 @@ def record(
         around: what the verb knows beside: program, encoder, notes, wall times.
     """
     protocols = [*([PAPER] if any(each.table_one for each in studies.values()) else [])]
+    protocols += [BALANCED] if any(each.balanced for each in studies.values()) else []
     protocols += list(design.sides())
-    return {
+    values = {
         "format": FORMAT,
         "drawn": any(each.drawn for each in sides.values()),
         "seed": design.seed,
@@ -95,8 +139,17 @@ def record(
         },
         "outputs": {name: study_record(each) for name, each in studies.items()},
         "leaks": {name: leaks_record(each) for name, each in design.leaks().items()},
+        "shared images": _shared_images(design),
         **around,
     }
+    return values | {"checklist": checklist(values)}
+
+
+def _shared_images(design: Design) -> int:
+    """How many queries stand in the gallery themselves, by name."""
+    if design.gallery is None:
+        return 0
+    return int(np.isin(design.queries.images, design.gallery.images).sum())
 
 
 def study_record(study: Study) -> dict[str, Any]:
@@ -107,6 +160,7 @@ def study_record(study: Study) -> dict[str, Any]:
         "metric": study.metric,
         "derived": study.derived,
         PAPER: None if study.table_one is None else table_record(study.table_one),
+        BALANCED: figures_record(study.balanced) if study.balanced else None,
         **{name: run_record(run) for name, run in study.runs.items()},
     }
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import SettingsError
+from dermtwin.evaluation.balanced import balanced_figures
 from dermtwin.evaluation.distances import SHORTLIST, Codes, distance_rows, reranked_rows
 from dermtwin.evaluation.groups import Group, groups
 from dermtwin.evaluation.intervals import resample
@@ -97,6 +99,8 @@ class Study:
         derived: whether it is made of outputs that are measured themselves, such as a prefix.
         runs: by protocol.
         table_one: the paper's protocol; None with fewer than five images of a class.
+        balanced: the figures of the paper's test set drawn from a larger one; none where the test
+            images are no more, or too few.
         laid_out: int64 [points], the rows of the queries that are on the map.
         layout: None where there is nothing to lay out.
     """
@@ -107,6 +111,7 @@ class Study:
     derived: bool
     runs: Mapping[str, Run]
     table_one: TableOne | None
+    balanced: Mapping[str, Figure]
     laid_out: Ints
     layout: Layout | None
 
@@ -146,6 +151,12 @@ class Compared:
             return mine
         return reranked_rows(mine, self.fine.rows(protocol, ()), eligible=eligible)
 
+    def among(self, rows: Ints) -> "Compared":
+        """The same of some of the queries, to be asked of one another."""
+        fine = self.fine and self.fine.among(rows)
+        codes = {LEAVE_ONE_OUT: self.codes[LEAVE_ONE_OUT][rows]}
+        return replace(self, codes=codes, fine=fine)
+
 
 def derived(outputs: Mapping[str, Compared]) -> list[Compared]:
     """What else bits can be: half as many of them, and a first stage before the float code."""
@@ -172,6 +183,7 @@ def study(compared: Compared, *, design: Design) -> Study:
         derived=compared.derived,
         runs=runs,
         table_one=table_one(runs[LEAVE_ONE_OUT].scores, seed=design.seed),
+        balanced=balanced(compared, design),
         laid_out=laid_out,
         layout=layout,
     )
@@ -199,6 +211,23 @@ def scored(
     rows = tally.watch(ranked(compared, protocol, design))
     scores = score(rows, queries=design.queries, gallery_size=len(side))
     return scores, tally.scores()
+
+
+def balanced(compared: Compared, design: Design) -> dict[str, Figure]:
+    """The figures of the paper's test set drawn from the queries; see `balanced_figures`."""
+    return balanced_figures(
+        design.queries.classes,
+        scores_among=partial(_scores_among, compared, design),
+        seed=design.seed,
+    )
+
+
+def _scores_among(compared: Compared, design: Design, rows: Ints) -> Scores:
+    """Leave-one-out among some of the queries."""
+    queries = design.queries.only(rows)
+    among = replace(design, queries=queries, gallery=None, near_duplicates={})
+    found = ranked(compared.among(rows), LEAVE_ONE_OUT, among)
+    return score(found, queries=queries, gallery_size=len(rows))
 
 
 def _run(compared: Compared, protocol: str, design: Design) -> Run:

@@ -19,6 +19,9 @@ CLASS_NAMES: Mapping[int, str] = {MALIGNANT: "malignant", BENIGN: "benign"}
 DIAGNOSIS = "diagnosis"
 """The label that holds the deepest known diagnosis, whatever its level."""
 
+REFERENCE_STANDARD = "reference standard"
+"""The label that says how a diagnosis was confirmed."""
+
 AGE_BANDS: Mapping[str, range] = {
     "0-29": range(30),
     "30-44": range(30, 45),
@@ -38,7 +41,8 @@ class Subjects:
         lesions, patients: str [N]; empty where unknown.
         classes: int64 [N].
         labels: str [N] by what they tell: each diagnosis level, the deepest diagnosis, site, age
-            band, sex, skin type, source; empty where unknown.
+            band, sex, skin type, source, and what the reporting checklist asks for; empty where
+            unknown.
     """
 
     images: Names
@@ -62,6 +66,16 @@ class Subjects:
     def clusters(self) -> Names:
         """The lesion, or the image itself where its lesion is unknown: str [N]."""
         return np.where(self.lesions == "", np.char.add("image ", self.images), self.lesions)
+
+    def only(self, rows: Ints) -> "Subjects":
+        """Some of them: int64 [M] rows."""
+        return Subjects(
+            images=self.images[rows],
+            lesions=self.lesions[rows],
+            patients=self.patients[rows],
+            classes=self.classes[rows],
+            labels={name: each[rows] for name, each in self.labels.items()},
+        )
 
 
 def subjects_of(cases: Iterable[Case]) -> Subjects:
@@ -100,6 +114,11 @@ def source(case: Case) -> str | None:
     return case.extra.get("dataset") or case.attribution
 
 
+def reference_standard(case: Case) -> str | None:
+    """How the diagnosis was confirmed; a word of HAM10000's `dx_type` that is not known stays."""
+    return case.diagnosis_confirm_type or case.extra.get("dx_type") or None
+
+
 _LABELS: Mapping[str, Callable[[Case], str | None]] = {
     **{level: attrgetter(level) for level in DIAGNOSIS_LEVELS},
     DIAGNOSIS: attrgetter("diagnosis"),
@@ -108,6 +127,10 @@ _LABELS: Mapping[str, Callable[[Case], str | None]] = {
     "sex": attrgetter("sex"),
     "skin type": attrgetter("fitzpatrick_skin_type"),
     "source": source,
+    REFERENCE_STANDARD: reference_standard,
+    "image type": attrgetter("image_type"),
+    "attribution": attrgetter("attribution"),
+    "licence": attrgetter("copyright_license"),
 }
 
 

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dermtwin.encoders import Encoder
+from dermtwin.encoders import Encoder, refuse_views
 from dermtwin.errors import EncoderError, SettingsError
 from dermtwin.evaluation.comparison import Beside, side_by_side
 from dermtwin.evaluation.intervals import COVERAGE, RESAMPLES
@@ -16,14 +16,8 @@ from dermtwin.evaluation.protocols import DEFINITIONS, RULE
 from dermtwin.evaluation.record import plain
 from dermtwin.evaluation.study import Compared, Design
 from dermtwin.running import Track, untracked
-from dermtwin.verbs.evaluate import (
-    Side,
-    compared_outputs,
-    read_side,
-    refuse_foreign,
-    refuse_without_packages,
-    write_folder,
-)
+from dermtwin.verbs.evaluate import refuse_foreign, refuse_without_packages, write_folder
+from dermtwin.verbs.sides import Side, compared_outputs, read_side
 
 COMPARISON_FILE, COMPARISON_PAGE = "compare.json", "compare.html"
 FORMAT = 1
@@ -52,6 +46,7 @@ def compare(
     queries: str | Path,
     gallery: str | Path | None = None,
     out: str | Path,
+    views: int = 1,
     seed: int = 0,
     track: Track = untracked,
 ) -> Comparison:
@@ -65,31 +60,36 @@ def compare(
         gallery: training cases to retrieve from as well.
         out: the folder for compare.json and compare.html. It must be new, empty, or hold an
             earlier comparison, which is then replaced when all is done.
+        views: of each image: 1, or 8, the mean over its mirrored and turned views.
         seed: of the bootstrap.
         track: looks on while images are encoded.
 
     Raises:
         MissingExtraError: the extra `evaluate` is not installed.
-        SettingsError: fewer than two encoders, or one of them twice.
+        SettingsError: fewer than two encoders, one of them twice, or views other than 1 or 8.
         DatasetError: a dataset cannot be read, is of one class only, or holds unreadable images.
         EncoderError: an encoder file is none, or gives nothing that can be compared.
         DermtwinError: `out` holds something else, or cannot be written.
     """
     refuse_without_packages("compare")
+    refuse_views(views)
     out = Path(out)
     refuse_foreign(out, marker=COMPARISON_FILE)
     opened = _named([Encoder.open(each) for each in encoders], [Path(each) for each in encoders])
     given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
     contenders: dict[str, Compared] = {}
     for name, encoder in opened.items():
-        sides = {part: read_side(encoder, path, part, track) for part, path in given.items()}
+        sides = {
+            part: read_side(encoder, path, part, views=views, track=track)
+            for part, path in given.items()
+        }
         contenders[name] = _chosen(compared_outputs(encoder, sides), name)
     design = _design(sides, seed=seed)
     figures = {
         protocol: side_by_side(contenders, protocol, design)
         for protocol in track(design.sides(), label="comparing")
     }
-    values = _record(opened, contenders, sides, figures, seed=seed)
+    values = _record(opened, contenders, sides, figures, views=views, seed=seed)
     write_folder(out, _files(values))
     return Comparison(
         page=out / COMPARISON_PAGE,
@@ -137,6 +137,7 @@ def _record(
     sides: Mapping[str, Side],
     figures: Mapping[str, Mapping[str, Mapping[str, Beside]]],
     *,
+    views: int,
     seed: int,
 ) -> dict[str, Any]:
     return {
@@ -145,6 +146,7 @@ def _record(
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "dermtwin": metadata.version("dermtwin"),
         "seed": seed,
+        "views": views,
         "encoders": {
             name: {
                 "id": each.id,

@@ -1,6 +1,5 @@
 """`dermtwin evaluate`: how well an encoder retrieves, measured and told."""
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -9,36 +8,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dermtwin.datasets import Dataset, Row, read_dataset
 from dermtwin.datasets.duplicates import near_duplicates, near_duplicates_between
-from dermtwin.encoders import Encoder
-from dermtwin.errors import DatasetError, DermtwinError, ImageError, MissingExtraError
-from dermtwin.evaluation.distances import METRICS
+from dermtwin.encoders import Encoder, refuse_views
+from dermtwin.errors import DermtwinError, MissingExtraError
 from dermtwin.evaluation.leaks import Neighbours, neighbours
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT, QUERIES_PER_CLASS
-from dermtwin.evaluation.record import SideFacts, record, side_facts
-from dermtwin.evaluation.study import Compared, Design, Study, derived, study
-from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects, subjects_of
+from dermtwin.evaluation.record import record
+from dermtwin.evaluation.study import Design, Study, study
 from dermtwin.evaluation.summary import MAP_MICRO, Figure
 from dermtwin.files import write_bytes
-from dermtwin.images import digest, read_file
-from dermtwin.running import Track, in_order, untracked
+from dermtwin.running import Track, untracked
+from dermtwin.verbs.sides import Side, compared_outputs, read_side
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
 
 _PACKAGES = ("imagehash", "jinja2", "matplotlib", "openTSNE", "scipy")
 _TOLD = ("dermtwin", "numpy", "onnxruntime", "scipy", "openTSNE", "matplotlib", "pillow")
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,33 +59,13 @@ class Evaluation:
         return "\n".join([*lines, f"report: {self.report}{notice}"])
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Side:
-    """One dataset, encoded: rows sorted by name, so that the table's order moves no figure.
-
-    Attributes:
-        rows: those of the two classes.
-        subjects: who they are.
-        codes: by output, float32 [N, …].
-        facts: what is known of the dataset.
-    """
-
-    rows: tuple[Row, ...]
-    subjects: Subjects
-    codes: Mapping[str, NDArray[np.float32]]
-    facts: SideFacts
-
-    def vectors(self, output: str) -> NDArray[np.float32]:
-        """The codes of one output, laid flat: float32 [N, D]."""
-        return self.codes[output].reshape(len(self.rows), -1)
-
-
 def evaluate(
     encoder: str | Path,
     *,
     queries: str | Path,
     gallery: str | Path | None = None,
     out: str | Path,
+    views: int = 1,
     seed: int = 0,
     track: Track = untracked,
 ) -> Evaluation:
@@ -109,22 +80,28 @@ def evaluate(
         gallery: training cases to retrieve from as well.
         out: the folder for metrics.json, report.html and the PNG files. It must be new, empty, or
             hold an earlier evaluation, which is then replaced when all is done.
+        views: of each image: 1, or 8, the mean over its mirrored and turned views.
         seed: of draws, bootstrap and map.
         track: looks on while images are encoded.
 
     Raises:
         MissingExtraError: the extra `evaluate` is not installed.
+        SettingsError: so many views cannot be averaged.
         DatasetError: a dataset cannot be read, is of one class only, or holds unreadable images.
         EncoderError: the encoder file is none, or gives nothing that can be compared.
         DermtwinError: `out` holds something else, or cannot be written.
     """
     refuse_without_packages("evaluate")
+    refuse_views(views)
     out = Path(out)
     refuse_foreign(out, marker=METRICS_FILE)
     opened, clock = Encoder.open(encoder), _Clock()
     with clock("encode"):
         given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
-        sides = {part: read_side(opened, path, part, track) for part, path in given.items()}
+        sides = {
+            part: read_side(opened, path, part, views=views, track=track)
+            for part, path in given.items()
+        }
     with clock("near-duplicates"):
         design = _design(sides, seed=seed, track=track)
     with clock("measure"):
@@ -133,7 +110,7 @@ def evaluate(
             for each in track(compared_outputs(opened, sides), label="measuring")
         }
     facts = {part: side.facts for part, side in sides.items()}
-    around = _around(opened, _notes(opened, studies))
+    around = _around(opened, _notes(opened, studies), views=views)
     values = record(studies, design=design, sides=facts, around=around)
     files = _files(values, studies, sides, clock)
     write_folder(out, files)
@@ -152,83 +129,6 @@ def refuse_foreign(out: Path, *, marker: str) -> None:
         raise DermtwinError(f"{out} is a file; give a folder for the report.")
     if out.is_dir() and any(out.iterdir()) and not (out / marker).is_file():
         raise DermtwinError(f"{out} holds files but no {marker}; give a new folder for the report.")
-
-
-def read_side(encoder: Encoder, path: str | Path, part: str, track: Track) -> Side:
-    """Read a dataset and encode its images of the two classes; `part` names it."""
-    dataset = read_dataset(path, track=track)
-    rows = tuple(
-        sorted(
-            (row for row in dataset if row.case.is_malignant is not None),
-            key=lambda row: row.case.isic_id,
-        )
-    )
-    if not rows:
-        raise DatasetError(
-            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
-        )
-    subjects = subjects_of(row.case for row in rows)
-    _refuse_one_class(subjects, dataset)
-    codes, digests = _encode(encoder, rows, part, track)
-    facts = side_facts(
-        subjects,
-        name="/".join(dataset.table.parts[-2:]),
-        fingerprint=_fingerprint(rows, digests),
-        left_out={
-            "neither benign nor malignant": len(dataset) - len(rows),
-            "rows that cannot be used": len(dataset.faults),
-        },
-        drawn=dataset.is_drawn,
-    )
-    return Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
-
-
-def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
-    present = set(subjects.classes.tolist())
-    if len(present) < len(CLASS_NAMES):
-        only = " and ".join(CLASS_NAMES[number] for number in present)
-        raise DatasetError(
-            f"{dataset.table} has {len(subjects)} images, all of them {only}; "
-            "retrieval can only be measured with both classes."
-        )
-
-
-def _encode(
-    encoder: Encoder, rows: tuple[Row, ...], part: str, track: Track
-) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """Codes by output, float32 [N, …], and the files' digests."""
-    done = in_order(partial(_encode_one, encoder), rows)
-    found: list[tuple[Mapping[str, NDArray[np.float32]], str]] = []
-    faults = []
-    for each in track(done, label=f"encoding {part}", total=len(rows)):
-        if isinstance(each, str):
-            faults.append(each)
-        else:
-            found.append(each)
-    if faults:
-        more = [f"… and {len(faults) - _EXAMPLES} more"] if len(faults) > _EXAMPLES else []
-        told = "\n  ".join([*faults[:_EXAMPLES], *more])
-        raise DatasetError(f"{len(faults)} images cannot be read:\n  {told}")
-    outputs = found[0][0]
-    codes = {name: np.concatenate([each[name] for each, _ in found]) for name in outputs}
-    return codes, [each for _, each in found]
-
-
-def _encode_one(encoder: Encoder, row: Row) -> tuple[Mapping[str, NDArray[np.float32]], str] | str:
-    try:
-        data = read_file(row.image)
-        return encoder.encode(data, name=str(row.image)).by_output, digest(data)
-    except ImageError as error:
-        return str(error)
-
-
-def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
-    """As in an encoder's card, so that one can see whether a gallery is what it learnt from."""
-    lines = (
-        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{each}\n"
-        for row, each in zip(rows, digests, strict=True)
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _design(sides: Mapping[str, Side], *, seed: int, track: Track) -> Design:
@@ -250,30 +150,6 @@ def _design(sides: Mapping[str, Side], *, seed: int, track: Track) -> Design:
     )
 
 
-def _comparable(encoder: Encoder) -> list[str]:
-    """The outputs that one distance compares; regions need a rule of their own."""
-    return [
-        name
-        for name, spec in encoder.card.outputs.items()
-        if spec.metric in METRICS and name != "regions"
-    ]
-
-
-def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:
-    """The outputs to measure, and what is derived from them."""
-    found = {name: _compared(encoder, name, sides) for name in _comparable(encoder)}
-    return [*found.values(), *derived(found)]
-
-
-def _compared(encoder: Encoder, name: str, sides: Mapping[str, Side]) -> Compared:
-    parts = {LEAVE_ONE_OUT: "queries", GALLERY: "gallery"}
-    codes = {
-        protocol: sides[part].vectors(name) for protocol, part in parts.items() if part in sides
-    }
-    spec = encoder.card.outputs[name]
-    return Compared(output=name, shape=spec.shape, metric=spec.metric, codes=codes)
-
-
 def _notes(encoder: Encoder, studies: Mapping[str, Study]) -> list[str]:
     notes = [
         f"The output {name!r} is not measured: no single distance compares it here."
@@ -288,7 +164,7 @@ def _notes(encoder: Encoder, studies: Mapping[str, Study]) -> list[str]:
     return notes
 
 
-def _around(encoder: Encoder, notes: list[str]) -> dict[str, Any]:
+def _around(encoder: Encoder, notes: list[str], *, views: int) -> dict[str, Any]:
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: metadata.version(name) for name in _TOLD},
@@ -297,6 +173,7 @@ def _around(encoder: Encoder, notes: list[str]) -> dict[str, Any]:
             "name": encoder.card.name,
             "card": json.loads(json.dumps(asdict(encoder.card))),
         },
+        "views": views,
         "notes": notes,
     }
 

@@ -14,7 +14,7 @@ from dermtwin.evaluation.groups import SMALLEST_GROUP
 from dermtwin.evaluation.paper import PAPER_AVERAGE, PAPER_CHANCE, PAPER_TABLE_I
 from dermtwin.evaluation.pictures.style import DARK, LIGHT, Picture
 from dermtwin.evaluation.pictures.tiles import data_uri
-from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT, PAPER
+from dermtwin.evaluation.protocols import BALANCED, GALLERY, LEAVE_ONE_OUT, PAPER
 from dermtwin.evaluation.report.album import Album
 from dermtwin.evaluation.report.contents import Contents, contents
 from dermtwin.evaluation.scores import K
@@ -24,6 +24,8 @@ from dermtwin.evaluation.summary import MAP_MICRO
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 PAGE = "report.html"
+
+_PRECISION = f"precision@{K}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -140,6 +142,8 @@ def _headlines(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, output in _own(record).items():
         if output[PAPER]:
             found.append(_headline(name, "paper_map", PAPER, output[PAPER]["average paper_map"]))
+        if output[BALANCED]:
+            found.append(_headline(name, _PRECISION, BALANCED, output[BALANCED][_PRECISION]))
         for protocol in (LEAVE_ONE_OUT, GALLERY):
             if protocol in output:
                 figures = output[protocol]["figures"]

@@ -1,0 +1,5 @@
+"""The reporting checklist of a run."""
+
+from dermtwin.evaluation.checklist.sheet import checklist
+
+__all__ = ["checklist"]

@@ -1,0 +1,150 @@
+"""The datasets of an evaluation, encoded: what `evaluate` and `compare` measure."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.datasets import Dataset, Row, read_dataset
+from dermtwin.encoders import Encoder
+from dermtwin.errors import DatasetError, ImageError
+from dermtwin.evaluation.distances import METRICS
+from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT
+from dermtwin.evaluation.record import SideFacts, side_facts
+from dermtwin.evaluation.study import Compared, derived
+from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects, subjects_of
+from dermtwin.images import digest, read_file
+from dermtwin.running import Track, in_order
+
+_EXAMPLES = 5
+
+_Encoded = tuple[Mapping[str, NDArray[np.float32]], str]
+"""Codes by output, float32 [1, …], and the file's digest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Side:
+    """One dataset, encoded: rows sorted by name, so that the table's order moves no figure.
+
+    Attributes:
+        rows: those of the two classes.
+        subjects: who they are.
+        codes: by output, float32 [N, …].
+        facts: what is known of the dataset.
+    """
+
+    rows: tuple[Row, ...]
+    subjects: Subjects
+    codes: Mapping[str, NDArray[np.float32]]
+    facts: SideFacts
+
+    def vectors(self, output: str) -> NDArray[np.float32]:
+        """The codes of one output, laid flat: float32 [N, D]."""
+        return self.codes[output].reshape(len(self.rows), -1)
+
+
+def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, track: Track) -> Side:
+    """Read a dataset and encode its images of the two classes; `part` names it."""
+    dataset = read_dataset(path, track=track)
+    rows = tuple(
+        sorted(
+            (row for row in dataset if row.case.is_malignant is not None),
+            key=lambda row: row.case.isic_id,
+        )
+    )
+    if not rows:
+        raise DatasetError(
+            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
+        )
+    subjects = subjects_of(row.case for row in rows)
+    _refuse_one_class(subjects, dataset)
+    work = partial(_encode_one, encoder, views=views)
+    codes, digests = _encode(work, rows, part, track)
+    facts = side_facts(
+        subjects,
+        name="/".join(dataset.table.parts[-2:]),
+        fingerprint=_fingerprint(rows, digests),
+        left_out={
+            "neither benign nor malignant": len(dataset) - len(rows),
+            **Counter(fault.kind.value for fault in dataset.faults),
+        },
+        drawn=dataset.is_drawn,
+    )
+    return Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
+
+
+def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
+    present = set(subjects.classes.tolist())
+    if len(present) < len(CLASS_NAMES):
+        only = " and ".join(CLASS_NAMES[number] for number in present)
+        raise DatasetError(
+            f"{dataset.table} has {len(subjects)} images, all of them {only}; "
+            "retrieval can only be measured with both classes."
+        )
+
+
+def _encode(
+    work: Callable[[Row], _Encoded | str], rows: tuple[Row, ...], part: str, track: Track
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """Codes by output, float32 [N, …], and the files' digests."""
+    done = in_order(work, rows)
+    found: list[_Encoded] = []
+    faults = []
+    for each in track(done, label=f"encoding {part}", total=len(rows)):
+        if isinstance(each, str):
+            faults.append(each)
+        else:
+            found.append(each)
+    if faults:
+        more = [f"… and {len(faults) - _EXAMPLES} more"] if len(faults) > _EXAMPLES else []
+        told = "\n  ".join([*faults[:_EXAMPLES], *more])
+        raise DatasetError(f"{len(faults)} images cannot be read:\n  {told}")
+    outputs = found[0][0]
+    codes = {name: np.concatenate([each[name] for each, _ in found]) for name in outputs}
+    return codes, [each for _, each in found]
+
+
+def _encode_one(encoder: Encoder, row: Row, *, views: int) -> _Encoded | str:
+    try:
+        data = read_file(row.image)
+        return encoder.encode(data, name=str(row.image), views=views).by_output, digest(data)
+    except ImageError as error:
+        return str(error)
+
+
+def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
+    """As in an encoder's card, so that one can see whether a gallery is what it learnt from."""
+    lines = (
+        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{each}\n"
+        for row, each in zip(rows, digests, strict=True)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _comparable(encoder: Encoder) -> list[str]:
+    """The outputs that one distance compares; regions need a rule of their own."""
+    return [
+        name
+        for name, spec in encoder.card.outputs.items()
+        if spec.metric in METRICS and name != "regions"
+    ]
+
+
+def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:
+    """The outputs to measure, and what is derived from them."""
+    found = {name: _compared(encoder, name, sides) for name in _comparable(encoder)}
+    return [*found.values(), *derived(found)]
+
+
+def _compared(encoder: Encoder, name: str, sides: Mapping[str, Side]) -> Compared:
+    parts = {LEAVE_ONE_OUT: "queries", GALLERY: "gallery"}
+    codes = {
+        protocol: sides[part].vectors(name) for protocol, part in parts.items() if part in sides
+    }
+    spec = encoder.card.outputs[name]
+    return Compared(output=name, shape=spec.shape, metric=spec.metric, codes=codes)
