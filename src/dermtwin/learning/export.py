@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermtwin.encoders import (
+    REGIONS,
     Card,
     Codes,
     Encoder,
@@ -30,15 +31,12 @@ from dermtwin.learning.distances import nearest_of_another_lesion, percentiles
 from dermtwin.learning.examples import Examples
 from dermtwin.learning.images import TrainingImages
 from dermtwin.learning.network import ExportedNetwork, TwinNetwork
-from dermtwin.learning.quality import measured_quality
+from dermtwin.learning.quality import EncodedImages, encode_images, measured_quality
 from dermtwin.preparation import Recipe
-from dermtwin.running import Track, in_order, untracked
+from dermtwin.running import Track, untracked
 
 TOLERANCE = 1e-4
 """How far a number of the file may lie from the network's own."""
-
-REGIONS = "regions"
-"""The output that says what each place of an image adds to its code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +130,8 @@ def export_encoder(  # noqa: PLR0913 - all that goes into the file
     }
     card = _card(details, spec, outputs)
     encoder = Encoder(with_card(model, card.to_json()), name=str(out))
-    codes = _encode_all(encoder, images, track=track)
+    encoded = encode_images(encoder, images, track=track)
+    codes = encoded.codes
     differences = _differences(codes, expected)
     _refuse_difference(differences, where=out)
     card = replace(
@@ -140,14 +139,14 @@ def export_encoder(  # noqa: PLR0913 - all that goes into the file
         training={**card.training, "export_differences": differences},
         distances={
             name: percentiles(nearest_of_another_lesion(codes.vectors(name), images.lesions))
-            for name in _comparable(exportable.outputs)
+            for name in _euclidean(exportable.outputs)
         },
-        quality=_quality(encoder, validation, track=track),
+        quality=_quality(encoder, validation, learnt_from=encoded, track=track),
     )
     return write_encoder(out, model=model, card=card)
 
 
-def _comparable(outputs: Mapping[str, str]) -> list[str]:
+def _euclidean(outputs: Mapping[str, str]) -> list[str]:
     """The outputs that one Euclidean distance compares."""
     return [name for name, metric in outputs.items() if metric == "euclidean" and name != REGIONS]
 
@@ -221,14 +220,6 @@ def _card(details: CardDetails, spec: InputSpec, outputs: Mapping[str, OutputSpe
     )
 
 
-def _encode_all(encoder: Encoder, images: TrainingImages, *, track: Track) -> Codes:
-    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, images.views)
-    watched = list(track(singles, label="encoding", total=len(images)))
-    return Codes(
-        {name: np.concatenate([each[name] for each in watched]) for name in encoder.card.outputs}
-    )
-
-
 def _differences(codes: Codes, expected: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
     """How far each output lies from the network's own at most, over all images and numbers."""
     return {
@@ -247,11 +238,13 @@ def _refuse_difference(differences: Mapping[str, float], *, where: Path) -> None
 
 
 def _quality(
-    encoder: Encoder, validation: TrainingImages | None, *, track: Track
+    encoder: Encoder,
+    validation: TrainingImages | None,
+    *,
+    learnt_from: EncodedImages,
+    track: Track,
 ) -> dict[str, Any]:
     if validation is None:
         return {}
-    codes = _encode_all(encoder, validation, track=track)
-    comparable = _comparable({name: spec.metric for name, spec in encoder.card.outputs.items()})
-    kept = Codes({name: codes.by_output[name] for name in comparable})
-    return measured_quality(kept, validation)
+    queries = encode_images(encoder, validation, track=track)
+    return measured_quality(encoder.card, queries, gallery=learnt_from)

@@ -2,47 +2,119 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dermtwin.encoders import Codes
-from dermtwin.evaluation.distances import distance_rows
-from dermtwin.evaluation.protocols import LEAVE_ONE_OUT, rankings
-from dermtwin.evaluation.scores import score
-from dermtwin.evaluation.subjects import Subjects, subjects_of
-from dermtwin.evaluation.summary import MAP_MICRO, Figure, summarise
+from dermtwin.encoders import REGIONS, Card, Codes, Encoder
+from dermtwin.evaluation.distances import METRICS
+from dermtwin.evaluation.intervals import resample
+from dermtwin.evaluation.levels import summarise_level
+from dermtwin.evaluation.protocols import BALANCED, GALLERY, LEAVE_ONE_OUT
+from dermtwin.evaluation.study import Compared, Design, balanced, derived, scored
+from dermtwin.evaluation.subjects import DIAGNOSIS, subjects_of
+from dermtwin.evaluation.summary import MAP_MICRO, Figure, summarise, vote_auc
 from dermtwin.learning.images import TrainingImages
+from dermtwin.running import Track, in_order
 
-_SHOWN = ("precision@10", MAP_MICRO)
+_OF_CLASSES = ("precision@10", MAP_MICRO, vote_auc(16))
+_OF_DIAGNOSES = (
+    "precision@1, macro",
+    "precision@10, macro",
+    "precision@10, micro",
+    "mAP, macro",
+    "mAP, micro",
+)
 _BOOTSTRAP_SEED = 0
 
 
-def measured_quality(codes: Codes, images: TrainingImages) -> dict[str, Any]:
-    """Each image against all others, by each output.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedImages:
+    """Images with their codes.
+
+    Attributes:
+        images: at the encoder's input size.
+        codes: of the images, in their order.
+    """
+
+    images: TrainingImages
+    codes: Codes
+
+
+def encode_images(encoder: Encoder, images: TrainingImages, *, track: Track) -> EncodedImages:
+    """Encode images, each by itself."""
+    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, images.views)
+    watched = list(track(singles, label="encoding", total=len(images)))
+    by_output = {name: np.concatenate([each[name] for each in watched]) for name in watched[0]}
+    return EncodedImages(images=images, codes=Codes(by_output))
+
+
+def measured_quality(
+    card: Card, queries: EncodedImages, *, gallery: EncodedImages | None = None
+) -> dict[str, Any]:
+    """Each query against all others, against a gallery, and against draws as large as the paper's.
 
     Args:
-        codes: of the images, in their order.
-        images: whose they are.
+        card: says how codes compare.
+        queries: nothing was learnt from them.
+        gallery: such as the training images; None: no such protocol.
 
     Returns:
-        Protocol, what was measured on, and by output and measure the value with its 95 % interval,
+        What was measured on; by output, protocol and measure the value with its 95 % interval,
         chance and number of queries; None where no query defines it.
     """
-    subjects = subjects_of(images.cases)
-    figures = {
-        output: _figures(codes.vectors(output), subjects) for output in sorted(codes.by_output)
+    design = Design(
+        queries=subjects_of(queries.images.cases),
+        gallery=None if gallery is None else subjects_of(gallery.images.cases),
+        near_duplicates={},
+        seed=_BOOTSTRAP_SEED,
+    )
+    sides = {LEAVE_ONE_OUT: queries} | ({} if gallery is None else {GALLERY: gallery})
+    outputs = {name: _compared(card, name, sides) for name in comparable(card)}
+    return {
+        "data": queries.images.described(),
+        "gallery": None if gallery is None else gallery.images.described(),
+        "figures": {
+            each.output: _figures(each, design) for each in [*outputs.values(), *derived(outputs)]
+        },
     }
-    return {"protocol": LEAVE_ONE_OUT, "data": images.described(), "figures": figures}
 
 
-def _figures(vectors: NDArray[np.float32], subjects: Subjects) -> dict[str, Any]:
-    ranked = rankings(distance_rows(vectors, vectors), queries=subjects, gallery=subjects)
-    scores = score(ranked, queries=subjects, gallery_size=len(subjects))
-    found: Mapping[str, Figure] = summarise(scores, seed=_BOOTSTRAP_SEED).figures
-    return {name: _without_nan(asdict(found[name])) for name in _SHOWN}
+def comparable(card: Card) -> list[str]:
+    """The outputs that one distance compares; regions need a rule of their own."""
+    return [
+        name
+        for name, spec in sorted(card.outputs.items())
+        if spec.metric in METRICS and name != REGIONS
+    ]
+
+
+def _compared(card: Card, output: str, sides: Mapping[str, EncodedImages]) -> Compared:
+    spec = card.outputs[output]
+    codes = {protocol: side.codes.vectors(output) for protocol, side in sides.items()}
+    return Compared(output=output, shape=spec.shape, metric=spec.metric, codes=codes)
+
+
+def _figures(compared: Compared, design: Design) -> dict[str, dict[str, Any]]:
+    by_protocol = {protocol: _protocol(compared, protocol, design) for protocol in design.sides()}
+    if drawn := balanced(compared, design):
+        by_protocol = {BALANCED: drawn} | by_protocol
+    return {
+        protocol: {name: _without_nan(asdict(figure)) for name, figure in figures.items()}
+        for protocol, figures in by_protocol.items()
+    }
+
+
+def _protocol(compared: Compared, protocol: str, design: Design) -> dict[str, Figure]:
+    scores, levels = scored(compared, protocol, design)
+    found = summarise(scores, seed=design.seed).figures
+    figures = {name: found[name] for name in _OF_CLASSES}
+    if DIAGNOSIS in levels:
+        resamples = resample(scores.clusters, seed=design.seed)
+        of_diagnoses = summarise_level(levels[DIAGNOSIS], resamples=resamples).figures
+        figures |= {f"diagnoses: {name}": of_diagnoses[name] for name in _OF_DIAGNOSES}
+    return figures
 
 
 def _without_nan(figure: Mapping[str, float]) -> dict[str, float | None]:

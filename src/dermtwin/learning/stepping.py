@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dermtwin.errors import DermtwinError
+from dermtwin.learning import devices
 from dermtwin.learning.checkpoint import Checkpoint
 from dermtwin.running import Track, untracked
 
@@ -95,6 +97,9 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
 ) -> Trained:
     """Train a network; killed and called again, it goes on as if nothing had happened.
 
+    Among several processes (`learning.devices`) the network is given this process's rows of each
+    batch and must give what it makes of the whole one; the first process measures and writes.
+
     Args:
         network: with its first weights.
         batches: to learn from.
@@ -124,7 +129,7 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
         total += value
         if (step + 1) % pace.every and step + 1 < pace.steps:
             continue
-        quality = measure(step + 1, parts.average.module.eval())
+        quality = devices.of_first(partial(measure, step + 1, parts.average.module.eval()))
         since = step + 1 - (trained.curve[-1].step if trained.curve else 0)
         trained.curve.append(
             Point(step=step + 1, loss=total / since, rate=parts.rate, quality=quality)
@@ -132,7 +137,8 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
         total = 0.0
         if pace.patience and _is_best(trained.curve):
             parts.remember_as_best()
-        checkpoint.save(parts.state(step + 1, trained.curve))
+        if devices.rank() == 0:
+            checkpoint.save(parts.state(step + 1, trained.curve))
     if pace.patience and parts.best is not None:
         parts.average.module.load_state_dict(parts.best)
     trained.network = parts.average.module.eval()
@@ -191,9 +197,10 @@ class _Parts:
     def move(self, images: Tensor, known: object, *, loss: Callable[[Any, Any], Tensor]) -> float:
         """One step; the loss before it."""
         self.network.train()
-        value = loss(self.network(images), known)
+        value = loss(self.network(devices.part_of(images)), known)
         self._optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
+        devices.average_gradients(self._trained)
         nn.utils.clip_grad_norm_(self._trained, _LONGEST_NORM)
         self._optimiser.step()
         self._schedule.step()

@@ -9,7 +9,7 @@ from torch import Tensor
 from dermtwin.encoders import InputSpec
 from dermtwin.learning.images import TrainingImages
 from dermtwin.learning.metric.augmentation import augmented
-from dermtwin.learning.metric.losses import Labels
+from dermtwin.learning.metric.losses import Labels, Mixed
 from dermtwin.learning.metric.sampling import BalancedSampler, Indices
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 
@@ -81,11 +81,11 @@ class MetricBatches:
         self._std = torch.tensor(spec.std, device=device).view(3, 1, 1)
         self._malignant_of = self.diagnoses.malignant_of.to(device)
 
-    def draw(self, step: int) -> tuple[Tensor, Labels]:
-        """A step's images, normalised [N, 3, size, size], and their labels."""
+    def draw(self, step: int) -> tuple[Tensor, Labels | Mixed]:
+        """A step's images, normalised [N, 3, size, size], and what they show."""
         epoch, place = divmod(step, self.per_epoch)
         rows = self._epoch(epoch)[place]
-        generator = torch.Generator().manual_seed(_mixed(self._settings.seed, step))
+        generator = torch.Generator().manual_seed(_seed_of(self._settings.seed, step))
         pixels = torch.from_numpy(self._images.views[rows].transpose(0, 3, 1, 2)).to(self._device)
         views = augmented(
             pixels.float() / 255,
@@ -94,13 +94,24 @@ class MetricBatches:
             settings=self._settings.augmentation,
         )
         images = (views - self._mean) / self._std
-        return images.contiguous(memory_format=torch.channels_last), self._labels(rows)
+        known: Labels | Mixed = self._labels(rows)
+        if self._settings.augmentation.mix:
+            images, known = self._mixed(images, rows, step)
+        return images.contiguous(memory_format=torch.channels_last), known
+
+    def _mixed(self, images: Tensor, rows: Indices, step: int) -> tuple[Tensor, Mixed]:
+        """Each picture with the one as far from the batch's end, all by the same share."""
+        alpha = self._settings.augmentation.mix
+        drawn = np.random.default_rng([self._settings.seed, step, 1]).beta(alpha, alpha)
+        share = float(max(drawn, 1 - drawn))
+        known = Mixed(first=self._labels(rows), second=self._labels(rows[::-1]), share=share)
+        return images.lerp(images.flip(0), 1 - share), known
 
     def _labels(self, rows: Indices) -> Labels:
         diagnosis = torch.from_numpy(self.diagnoses.of_image[rows]).to(self._device)
         return Labels(diagnosis=diagnosis, malignant=self._malignant_of[diagnosis])
 
 
-def _mixed(seed: int, step: int) -> int:
-    """One number for a seed and a step, as numpy mixes them."""
+def _seed_of(seed: int, step: int) -> int:
+    """One number for both, as numpy mixes them."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

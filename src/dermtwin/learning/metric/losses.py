@@ -43,6 +43,21 @@ class Labels:
     malignant: Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixed:
+    """What a batch's mixed images show: a share of one picture, the rest of another.
+
+    Attributes:
+        first: of the picture that has `share`, from 1/2 to 1.
+        second: of the other.
+        share: of each image of the batch.
+    """
+
+    first: Labels
+    second: Labels
+    share: float
+
+
 def _nothing(codes: Tensor) -> Tensor:
     """0, with a gradient of 0."""
     return (codes * 0).sum()

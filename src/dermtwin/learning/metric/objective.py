@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dermtwin.learning.metric.bits import balance_loss, decorrelation_loss, quantisation_loss
-from dermtwin.learning.metric.losses import Labels, make_loss
+from dermtwin.learning.metric.losses import Labels, Mixed, make_loss
 from dermtwin.learning.metric.network import Embedded
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 
@@ -31,8 +31,14 @@ class Objective(nn.Module):
         self.of_code = of(settings.head.numbers)
         self.of_bits = nn.ModuleList([of(length) for length in self._lengths])
 
-    def forward(self, found: Embedded, labels: Labels) -> Tensor:
+    def forward(self, found: Embedded, known: Labels | Mixed) -> Tensor:
         """The loss of N images."""
+        if isinstance(known, Labels):
+            return self._of(found, known)
+        first, second = self._of(found, known.first), self._of(found, known.second)
+        return known.share * first + (1 - known.share) * second
+
+    def _of(self, found: Embedded, labels: Labels) -> Tensor:
         total: Tensor = self.of_code(found.codes, labels)
         if found.bits is None:
             return total

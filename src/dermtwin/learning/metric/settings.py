@@ -94,6 +94,8 @@ class AugmentationSettings:
         gamma, contrast, saturation: their spreads.
         blur, noise: how often a picture is blurred, or gets noise.
         corner: how often the dark edge of a lens shows in the corners.
+        mix: of the Beta(mix, mix) that draws how far the pictures of a batch, and their labels,
+            are mixed with one another (Zhang 2018, "mixup"); 0: not.
     """
 
     flip: bool = True
@@ -109,6 +111,7 @@ class AugmentationSettings:
     blur: float = 0.1
     noise: float = 0.1
     corner: float = 0.05
+    mix: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.scale) != 2 or not 0.1 <= self.scale[0] <= self.scale[1] <= 2:
@@ -127,5 +130,6 @@ class AugmentationSettings:
             "blur",
             "noise",
             "corner",
+            "mix",
         ):
             _refuse_outside(f"augmentation.{name}", getattr(self, name), most=1)

@@ -1,7 +1,7 @@
 """A metric training from dataset to encoder file."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermtwin.datasets import Dataset
-from dermtwin.encoders import InputSpec, normalised
-from dermtwin.learning import curve
+from dermtwin.encoders import REGIONS, InputSpec, normalised
+from dermtwin.learning import curve, devices
 from dermtwin.learning.around import (
     details_of,
     identity_of,
@@ -20,9 +20,9 @@ from dermtwin.learning.around import (
     training_device,
 )
 from dermtwin.learning.checkpoint import Checkpoint
-from dermtwin.learning.efficientnet import DEVIATION, MEAN
-from dermtwin.learning.export import REGIONS, Exportable, export_encoder
+from dermtwin.learning.export import Exportable, export_encoder
 from dermtwin.learning.images import TrainingImages, load_images
+from dermtwin.learning.metric.backbones import mean_and_deviation
 from dermtwin.learning.metric.batches import LARGER, MetricBatches
 from dermtwin.learning.metric.network import (
     ExportedMetricNetwork,
@@ -33,7 +33,7 @@ from dermtwin.learning.metric.objective import Objective
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.metric.validation import macro_map
 from dermtwin.learning.report import EpochLoss, TrainReport
-from dermtwin.learning.stepping import Pace, Point, train_network
+from dermtwin.learning.stepping import Pace, Point, Trained, train_network
 from dermtwin.preparation import Preparation
 from dermtwin.running import Track, untracked
 
@@ -79,24 +79,23 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         DermtwinError: the loss stops being a number, or the file cannot be written.
         EncoderError: the export is not as the network.
     """
-    began, device = time.monotonic(), training_device()
+    began, several = time.monotonic(), settings.optimiser.devices > 1
+    if several:
+        devices.refuse_without_guard()
     material = _material(settings, dataset, validation, track=track)
     checkpoint = Checkpoint(out, identity_of(settings, material.images, material.validation))
     if restart:
         checkpoint.discard()
-    batches = MetricBatches(material.larger, settings, spec=material.spec, device=device)
+    batches = MetricBatches(material.larger, settings, spec=material.spec, device=training_device())
+    resumed = (checkpoint.load() or {"curve": []})["curve"]
+    if several:
+        # Named twice, the larger images are pickled once; the others are for the export alone.
+        learnt_from = replace(material, images=material.larger)
+        given = (settings, learnt_from, checkpoint, devices.travelling(track))
+        devices.in_processes(_take_part, *given, processes=settings.optimiser.devices)
     with threads(settings.optimiser.threads):
-        network, objective = _first(settings, batches, device)
-        resumed = (checkpoint.load() or {"curve": []})["curve"]
-        trained = train_network(
-            network,
-            batches=batches,
-            loss=objective,
-            pace=_pace(settings, batches, network, objective),
-            checkpoint=checkpoint,
-            measure=lambda _, now: _measured(now, material),
-            track=track,
-        )
+        # After several processes, nothing is left to do but to take up their last checkpoint.
+        trained = _trained(settings, material, batches, checkpoint=checkpoint, track=track)
         encoder = export_encoder(
             _exportable(trained.network, material),
             material.spec,
@@ -108,7 +107,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
                 material.images,
                 material.validation,
                 curve=[_plain(point) for point in trained.curve],
-                device=device,
+                device=training_device(),
             ),
             track=track,
         )
@@ -133,10 +132,9 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
 def _material(
     settings: MetricTrainingSettings, dataset: Dataset, validation: Dataset | None, *, track: Track
 ) -> _Material:
-    spec = InputSpec(
-        size=settings.input.size, resize=settings.input.resize, mean=MEAN, std=DEVIATION
-    )
-    larger = InputSpec(size=round(LARGER * spec.size), resize=spec.resize, mean=MEAN, std=DEVIATION)
+    mean, std = mean_and_deviation(settings.backbone)
+    spec = InputSpec(size=settings.input.size, resize=settings.input.resize, mean=mean, std=std)
+    larger = replace(spec, size=round(LARGER * spec.size))
     recipe = settings.preparation.recipe
     prepared = None if recipe is None else Preparation(recipe)
     unseen = (
@@ -152,11 +150,45 @@ def _material(
     )
 
 
+def _take_part(
+    settings: MetricTrainingSettings, material: _Material, checkpoint: Checkpoint, track: Track
+) -> None:
+    """One of several processes' share; what it comes to is in the checkpoint."""
+    looking = track if devices.rank() == 0 else untracked
+    batches = MetricBatches(material.larger, settings, spec=material.spec, device=training_device())
+    with threads(settings.optimiser.threads):
+        _trained(settings, material, batches, checkpoint=checkpoint, track=looking)
+
+
+def _trained(
+    settings: MetricTrainingSettings,
+    material: _Material,
+    batches: MetricBatches,
+    *,
+    checkpoint: Checkpoint,
+    track: Track,
+) -> Trained:
+    network, objective = _first(settings, batches, training_device())
+    return train_network(
+        network,
+        batches=batches,
+        loss=objective,
+        pace=_pace(settings, batches, network, objective),
+        checkpoint=checkpoint,
+        measure=lambda _, now: _measured(now, material),
+        track=track,
+    )
+
+
 def _first(
     settings: MetricTrainingSettings, batches: MetricBatches, device: torch.device
 ) -> tuple[MetricNetwork, Objective]:
     """Network and losses before training, the same for the same seed."""
-    network = first_network(settings.backbone, settings.head, seed=settings.seed)
+    precision: torch.dtype = getattr(torch, settings.optimiser.precision)
+    network = first_network(
+        settings.backbone, settings.head, seed=settings.seed, precision=precision
+    )
+    devices.synchronise(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         objective = Objective(settings, malignant_of=batches.diagnoses.malignant_of)

@@ -8,8 +8,8 @@ from dermtwin.learning.bounds import refuse
 from dermtwin.learning.metric.settings import AugmentationSettings, MetricLossSettings
 from dermtwin.learning.settings import InputSettings, PreparationSettings
 
-Backbone = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
-
+_BACKBONES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+_TIMM = "timm:"
 _STRIDE = 32
 
 
@@ -18,21 +18,40 @@ class BackboneSettings:
     """The network that is learnt upon.
 
     Attributes:
-        name: with its ImageNet weights.
+        name: an EfficientNet-Lite with its ImageNet weights, or timm:NAME, a network of timm's.
         frozen_stages: how many of its seven stages, with the stem, stay as ImageNet left them.
+        weights: a file that timm's network starts from; empty: random weights.
     """
 
-    name: Backbone = "efficientnet-lite0"
+    name: str = "efficientnet-lite0"
     frozen_stages: int = 2
+    weights: str = ""
 
     def __post_init__(self) -> None:
+        known = ", ".join(map(repr, _BACKBONES))
+        # A second colon would name a place to download from.
+        fits = self.name in _BACKBONES or (bool(self.of_timm) and ":" not in self.of_timm)
+        need = f"one of {known}, or timm:NAME"
+        refuse("backbone.name", repr(self.name), unless=fits, need=need)
         frozen = self.frozen_stages
         refuse("backbone.frozen_stages", frozen, unless=0 <= frozen <= 7, need="from 0 to 7")
+        if self.of_timm and frozen:
+            raise SettingsError(
+                f"backbone.frozen_stages must be 0 with {self.name}, whose stages are its own, got "
+                f"{frozen}."
+            )
+        if self.weights and not self.of_timm:
+            raise SettingsError(f"backbone.weights: those of {self.name} come with its package.")
 
     @property
     def variant(self) -> int:
-        """0, 1 or 2."""
+        """Of EfficientNet-Lite: 0, 1 or 2."""
         return int(self.name[-1])
+
+    @property
+    def of_timm(self) -> str:
+        """What timm calls the network; empty: it is none of timm's."""
+        return self.name.removeprefix(_TIMM) if self.name.startswith(_TIMM) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +132,10 @@ class MetricOptimiserSettings:
         average: decay of the moving average, a step.
         measured_every: epochs between two points of the curve.
         patience: points without a better validation figure after which training stops; 0: never.
-        threads: processor threads; sums, and so the weights' last digits, depend on it.
+        threads: processor threads a process; sums, and so the weights' last digits, depend on it.
+        devices: GPUs to train on, or processes where there is none, each with its part of a batch;
+            sums depend on it too.
+        precision: of the backbone's multiplications while it is trained.
     """
 
     epochs: int = 30
@@ -124,9 +146,12 @@ class MetricOptimiserSettings:
     measured_every: int = 3
     patience: int = 0
     threads: int = 1
+    devices: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        for name, most in (("epochs", 100_000), ("measured_every", 100_000), ("threads", 1024)):
+        bounds = {"epochs": 100_000, "measured_every": 100_000, "threads": 1024, "devices": 1024}
+        for name, most in bounds.items():
             value = getattr(self, name)
             refuse(f"optimiser.{name}", value, unless=1 <= value <= most, need=f"1 … {most}")
         for name in ("backbone_rate", "head_rate"):
@@ -170,6 +195,9 @@ class MetricTrainingSettings:
         if self.input.mean:
             raise SettingsError("input.mean and input.std are the backbone's own; leave them out.")
         self.preparation.refuse_cutting_again(self.input.resize)
+        batch, devices = self.sampling.per_batch, self.optimiser.devices
+        fits, need = batch % devices == 0, f"a multiple of optimiser.devices {devices}"
+        refuse("sampling.per_batch", batch, unless=fits, need=need)
         if self.head.bits and self.bits.prefix >= self.head.bits:
             raise SettingsError(
                 f"bits.prefix {self.bits.prefix} must be below head.bits {self.head.bits}; 0 does "
