@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bench_encoders import measure_encoders
 from PIL import Image
 
 import dermtwin
@@ -39,24 +40,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000, help="cases in the casebook")
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--encoder", default="dermtwin-base", help="of a metric training")
+    parser.add_argument("--pictures", type=int, default=40, help="that the encoder is timed on")
+    parser.add_argument("--only", choices=("install", "cases", "encoders"), help="these rows alone")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
+    print(f"{'':<58} {'dermtwin':>9} {'obvious':>9} {'':<9} {'better':>7}")
     with tempfile.TemporaryDirectory() as folder:
-        figures = [*measure_install(), *measure_cases(Path(folder), options)]
+        figures = list(measure(Path(folder), options))
     if options.out:
         options.out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def measure(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
+    """The rows that were asked for."""
+    if options.only in (None, "install"):
+        yield from measure_install()
+    if options.only in (None, "encoders"):
+        (folder / "encoders").mkdir()
+        yield from measure_encoders(
+            folder / "encoders",
+            encoder=options.encoder,
+            pictures=options.pictures,
+            report=report,
+        )
+    if options.only in (None, "cases"):
+        yield from measure_cases(folder, options)
 
 
 def report(what: str, *, ours: float, theirs: float, unit: str, more_is_better: bool) -> dict:
     """Print one line: both figures and how many times better ours is."""
     ratio = ours / theirs if more_is_better else theirs / ours
-    print(f"{what:<54} {ours:>9.4g} {theirs:>9.4g} {unit:<9} {ratio:>6.2f}x", flush=True)
+    print(f"{what:<58} {ours:>9.4g} {theirs:>9.4g} {unit:<9} {ratio:>6.2f}x", flush=True)
     return {"what": what, "ours": ours, "obvious": theirs, "unit": unit, "times_better": ratio}
 
 
 def measure_install() -> Iterable[dict]:
     """Start-up time and installed size."""
-    print(f"{'':<54} {'dermtwin':>9} {'obvious':>9} {'':<9} {'better':>7}")
     bare = import_seconds("pass")
     yield report(
         "import (peer: torch, PIL, numpy)",

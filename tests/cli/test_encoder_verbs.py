@@ -42,8 +42,8 @@ def adopt(folder: World, *more: object) -> None:
     folder.do(*("encoder", "adopt", "foreign.onnx", "--out", "mine.onnx", *INPUT, *LICENCE, *more))
 
 
-@pytest.mark.parametrize("verb", ["adopt", "show"])
-def test_both_have_help_with_an_example(verb, tmp_path) -> None:
+@pytest.mark.parametrize("verb", ["adopt", "quantise", "show"])
+def test_each_has_help_with_an_example(verb, tmp_path) -> None:
     wide = os.environ | {"COLUMNS": "200"}
     done = dermtwin("encoder", verb, "--help", cwd=tmp_path, env=wide)
     assert done.returncode == 0
@@ -53,7 +53,7 @@ def test_both_have_help_with_an_example(verb, tmp_path) -> None:
 def test_the_package_offers_them() -> None:
     import dermtwin as package
 
-    for name in ("adopt_encoder", "show_encoder"):
+    for name in ("adopt_encoder", "quantise_encoder", "show_encoder"):
         assert name in dir(package)
         assert getattr(package, name).__name__ == name
 
@@ -183,3 +183,20 @@ def test_a_file_cut_in_half(folder) -> None:
         assert done.returncode == 1
         assert "not an ONNX file, or is cut short" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_quantise_says_what_cannot_be(folder) -> None:
+    adopt(folder)
+    folder.do("draw", "lesions", "--lesions-per-class", 5)
+    for out, words in (
+        ("new.onnx", "no layer to quantise"),
+        ("mine.onnx", "would replace the encoder itself"),
+    ):
+        done = folder.run(
+            *("encoder", "quantise", "mine.onnx", "--calibration", "lesions"),
+            *("--out", out, "--images", 10),
+        )
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (folder.folder / "new.onnx").exists()

@@ -1,4 +1,4 @@
-"""`dermtwin encoder adopt` and `dermtwin encoder show`."""
+"""`dermtwin encoder adopt`, `dermtwin encoder quantise` and `dermtwin encoder show`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Json
-from dermtwin.cli.printing import note, out, print_json
+from dermtwin.cli.options import Json, Seed
+from dermtwin.cli.printing import note, out, print_json, track
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(
     name="encoder",
-    help="Make an encoder of a foreign network, or see what an encoder says of itself.",
+    help="Make an encoder of a foreign network or an int8 version, or see what one says of itself.",
     no_args_is_help=True,
 )
 
@@ -108,6 +108,75 @@ def _channels(text: str, *, option: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
+@group.command("quantise")
+def quantise(
+    encoder: Annotated[
+        Path, typer.Argument(help="An encoder file, or dermtwin-base.", show_default=False)
+    ],
+    *,
+    calibration: Annotated[
+        Path,
+        typer.Option(
+            help="A dataset: the encoder's training images, or such as they.", show_default=False
+        ),
+    ],
+    file: Annotated[
+        Path, typer.Option("--out", help="The encoder file to write.", show_default=False)
+    ],
+    images: Annotated[
+        int, typer.Option(help="How many of them to find the ranges of values on.")
+    ] = 300,
+    seed: Seed = 0,
+) -> None:
+    """Make an encoder's int8 version: a third of the size, and faster on most processors.
+
+    It is an encoder of its own, whose codes are not compared with the first one's.
+
+    Example: dermtwin encoder quantise mine.onnx --calibration parts/train --out mine-int8.onnx
+    """
+    made = dermtwin.quantise_encoder(
+        encoder, calibration=calibration, out=file, images=images, seed=seed, track=track
+    )
+    size, before = (each / 1e6 for each in (len(made.encoder.data), made.size_before))
+    told = ", ".join(f"{name} {cosine:.4f}" for name, cosine in made.cosines.items())
+    note(f"{file}: {made.encoder.label}, {size:,.3g} MB instead of {before:,.3g} MB.")
+    note(f"Median cosine to the codes before, on {made.images:,} images: {told}.")
+    note("What it costs is not known yet: measure it with dermtwin compare.")
+
+
+@group.command("check")
+def check(
+    encoder: Annotated[
+        Path, typer.Argument(help="An encoder file, or dermtwin-base.", show_default=False)
+    ],
+    *,
+    queries: Annotated[
+        Path, typer.Option(help="The images of the card's figures.", show_default=False)
+    ],
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="Those that they were asked of, such as its training images."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure the figures of an encoder's card again, and say whether they agree.
+
+    Example: dermtwin encoder check dermtwin-base --queries parts/test --gallery parts/train
+    """
+    checked = dermtwin.check_encoder(encoder, queries=queries, gallery=gallery, track=track)
+    if json:
+        print_json(checked.to_json())
+    else:
+        for each in checked.figures:
+            verdict = "" if each.agrees else "  differs"
+            told, found = _number(each.told), _number(each.found)
+            out.print(f"{each.name}: card {told}, now {found}{verdict}", markup=False)
+        agree = "agree with the card" if checked.agrees else "do not all agree with the card"
+        note(f"{len(checked.figures)} figures of {checked.encoder} {agree}.")
+    if not checked.agrees:
+        raise typer.Exit(1)
+
+
 @group.command("show")
 def show(
     file: Annotated[Path, typer.Argument(help="An encoder file.", show_default=False)],
@@ -147,6 +216,9 @@ def _rows(shown: "EncoderDescription") -> _Rows:
     if "adopted_sha256" in card.training:
         yield "adopted from", f"output {card.training['adopted_output']!r} of a file of SHA-256"
         yield "", str(card.training["adopted_sha256"])
+    if "quantised_from" in card.training:
+        yield "quantised from", str(card.training["quantised_from"])
+        yield from _all("calibration", card.training["calibration"], otherwise="not known")
     yield "licence", card.licence
     yield "intended use", card.intended_use
 
