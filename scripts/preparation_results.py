@@ -6,15 +6,13 @@
 scripts/preparation_in_retrieval.py wrote, `speed.json` what scripts/time_preparation.py wrote.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from dermtwin.files import write_text
+from result_page import write_page
 
 Figures = Mapping[str, Any]
 
@@ -38,14 +36,8 @@ GOALS = {
 
 
 def main() -> None:
-    """Read the result files and write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    write_text(given.out, "\n".join(_page(given.results)) + "\n")
+    """Read what was measured and write the page."""
+    write_page(__doc__, _page)
 
 
 def _page(results: Path) -> Iterator[str]:
