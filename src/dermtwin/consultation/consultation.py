@@ -23,6 +23,8 @@ OUTPUT = "code"
 
 _ARCHIVE_NAME = re.compile(r"ISIC_\d{7}")
 _TRIES = 10
+_FARTHEST_USUAL = "99"
+"""Percentile of the card's distances beyond which a case is not called similar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +140,24 @@ class Consultation:
             version=snapshot.version,
             ms=(time.perf_counter() - start) * 1000,
             crop=look.crop,
-            remarks=look.remarks,
+            remarks=(*look.remarks, *self._remarks(found)),
             eligible=found.eligible,
             hits=tuple(FoundCase(hit, cases[hit.isic_id].case) for hit in found.hits),
             base=Share.of_tally(base),
             known=question.own,
         )
+
+    def _remarks(self, found: Found) -> list[str]:
+        """That nothing is similar, where the nearest case is farther than cases usually are."""
+        usual = self.encoder.card.distances.get(OUTPUT, {}).get(_FARTHEST_USUAL)
+        if usual is None or not found.hits or found.hits[0].distance <= usual:
+            return []
+        told = (
+            f"Nothing similar here: the nearest case is {found.hits[0].distance:.3g} away, and of "
+            f"{_FARTHEST_USUAL} % of the images that the encoder learnt from the nearest other "
+            f"lesion is within {usual:.3g}."
+        )
+        return [told]
 
     def _cases_of(self, data: bytes, *, name: str) -> Collection[str]:
         """The cases here that show this picture."""
