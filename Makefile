@@ -2,27 +2,36 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint docs wheel bench clean
+.PHONY: help setup demo demo-paper test check lint docs wheel bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup: .venv/ready  ## make .venv with dermtwin and everything it can use
 
-.venv/ready: pyproject.toml constraints.txt
+# Enough for the demo: no PyTorch, no tools of the developers.
+.venv/light: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dermtwin needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 setup"; exit 1; }
-	@echo "==> making .venv (a few minutes the first time)"
+	@echo "==> making .venv"
 	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[evaluate,web]'
+	@touch $@
+
+.venv/ready: .venv/light
+	@echo "==> adding PyTorch and the tools to .venv (a few minutes the first time)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,web,dev]'
 	@touch $@
 
-demo: setup  ## the paper's way from pictures to report; DERMTWIN_DATA=FOLDER for your own
+demo: .venv/light  ## from pictures to casebook, answers and report; DERMTWIN_DATA=FOLDER for your own
 	@scripts/demo
+
+demo-paper: setup  ## the same the paper's way: trains its network first
+	@scripts/demo_paper
 
 test: setup  ## the tests, on drawn lesions
 	@echo "==> tests"

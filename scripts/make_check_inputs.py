@@ -1,4 +1,4 @@
-"""Make a small dataset, an encoder and a query for `scripts/check_wheel`: drawn, not real."""
+"""Make a small dataset and a query for `scripts/check_wheel`: drawn, not real."""
 
 import shutil
 import sys
@@ -11,7 +11,3 @@ out = Path(sys.argv[1])
 dermtwin.draw(out / "lesions", lesions_per_class=6, seed=0)
 dermtwin.draw(out / "others", lesions_per_class=1, seed=1)
 shutil.copy(read_dataset(out / "others").rows[0].image, out / "query.jpg")
-settings = Path(__file__).parent.parent / "configs" / "paper.toml"
-dermtwin.train(
-    settings, out / "lesions", out=out / "encoder.onnx", overrides=["optimiser.epochs=1"]
-)

@@ -1,4 +1,4 @@
-"""Make the README's pictures from a finished `make demo`: needs Chromium on the path.
+"""Make the README's pictures from a finished `make demo demo-paper`: needs Chromium on the path.
 
 python scripts/pictures.py demo
 """
@@ -89,7 +89,15 @@ def picture_of_code(demo: Path) -> None:
     image = read_dataset(demo / "parts" / "test").rows[1].image
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / "code.png"
-        command = ["dermtwin", "encode", image, "--encoder", demo / "paper.onnx", "--picture", code]
+        command = [
+            "dermtwin",
+            "encode",
+            image,
+            "--encoder",
+            demo / "paper" / "paper.onnx",
+            "--picture",
+            code,
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         keep(code, PICTURES / "code.png")
 

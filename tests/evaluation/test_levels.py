@@ -333,3 +333,11 @@ def test_reranked_rows_leave_out_what_may_not_come_back_before_the_shortlist() -
         exact = np.linalg.norm(floats[near].astype(float) - floats[q], axis=1)
         assert ranking.items[: len(near)].tolist() == [near[i] for i in np.argsort(exact)]
         assert len(ranking) == 295
+
+
+def test_shares_never_exceed_one_by_rounding() -> None:
+    for size in range(10, 400):
+        ranking = rank(np.zeros(size), classes=np.zeros(size, np.int64), query_class=0)
+        (share,) = neighbour_shares(ranking, classes=1)
+        assert share <= 1
+        assert share == pytest.approx(1)

@@ -16,7 +16,11 @@ def command(
     casebook: Casebook,
     encoder: Annotated[
         Path | None,
-        typer.Option(help="The encoder file; the casebook remembers it.", show_default=False),
+        typer.Option(
+            help="The encoder file, which the casebook remembers; for a new casebook, unless "
+            "given, dermtwin-base.",
+            show_default=False,
+        ),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Take over changed values of cases already there.")
@@ -24,7 +28,7 @@ def command(
 ) -> None:
     """Add cases to a casebook. Adding twice changes nothing; a bad row is told and left out.
 
-    Example: dermtwin add parts/train --casebook cases --encoder paper.onnx
+    Example: dermtwin add parts/train --casebook cases
     """
     report = dermtwin.add(dataset, casebook=casebook, encoder=encoder, update=update, track=track)
     for warning in report.warnings:

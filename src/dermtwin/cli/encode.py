@@ -8,6 +8,7 @@ import typer
 import dermtwin
 from dermtwin.cli.printing import complain, note, out, print_json, track
 from dermtwin.errors import DermtwinError
+from dermtwin.vocabulary import BASE_ENCODER
 
 
 def command(
@@ -16,7 +17,7 @@ def command(
         typer.Argument(help="Image files, dataset folders or tables.", show_default=False),
     ],
     *,
-    encoder: Annotated[Path, typer.Option(help="The encoder file.", show_default=False)],
+    encoder: Annotated[Path, typer.Option(help="The encoder file.")] = Path(BASE_ENCODER),
     output: Annotated[str, typer.Option(help="Which code: code, map, …")] = "code",
     picture: Annotated[
         Path | None,
@@ -25,6 +26,8 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Turn pictures into codes.
+
+    Example: dermtwin encode lesion.jpg --json
 
     Example: dermtwin encode lesion.jpg --encoder paper.onnx --picture code.png
     """

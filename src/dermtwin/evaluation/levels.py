@@ -146,7 +146,8 @@ def neighbour_shares(ranking: Ranking, *, classes: int) -> Floats:
     start = int(np.searchsorted(ranking.distances, ranking.distances[K - 1], side="left"))
     end = int(np.searchsorted(ranking.distances, ranking.distances[K - 1], side="right"))
     weights = np.repeat([1.0, (K - start) / (end - start)], [start, end - start])
-    return np.bincount(ranking.classes[:end], weights=weights, minlength=classes) / K
+    shares = np.bincount(ranking.classes[:end], weights=weights, minlength=classes) / K
+    return np.minimum(shares, 1.0)  # ten times a rounded tenth is more
 
 
 def summarise_level(scores: LevelScores, *, resamples: Resamples) -> LevelSummary:
@@ -188,7 +189,9 @@ def confusion(scores: LevelScores) -> Confusion:
         queries=tuple(level.names[label] for label in asked),
         neighbours=tuple(level.names[label] for label in present),
         counts=np.array([len(each) for each in rows]),
-        shares=np.array([each.mean(axis=0) if len(each) else nothing for each in rows]),
+        shares=np.array(
+            [each.mean(axis=0).clip(max=1.0) if len(each) else nothing for each in rows]
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from dermtwin.encoders import Encoder
 from dermtwin.errors import ImageError
 from dermtwin.images import Header, digest, read_file, read_header
 from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import BASE_ENCODER
 
 # Rows that are announced to the casebook at once, before their files are written.
 _CHUNK = 64
@@ -78,8 +79,9 @@ def add(
 
     Args:
         dataset: its folder or table, or the dataset as it was read.
-        casebook: the casebook's folder; made, with `encoder`, where there is none.
-        encoder: the encoder file; needed the first time, then the casebook remembers it.
+        casebook: the casebook's folder; made where there is none.
+        encoder: the encoder file, which the casebook remembers; unless given, the casebook's own,
+            and for a new casebook the one that comes with dermtwin.
         update: give cases that are there with other values the dataset's values.
         track: looks on while rows go by.
 
@@ -93,8 +95,7 @@ def add(
     given = None if encoder is None else Encoder.open(encoder)
     if given is not None:
         given.check_output(OUTPUT)
-    opener = Casebook.open if given is None else Casebook.open_or_make
-    with opener(casebook) as opened, Writer(opened) as writer:
+    with Casebook.open_or_make(casebook) as opened, Writer(opened) as writer:
         used, record = _encoder_of(opened, writer, given)
         work = _Work(opened, writer, used, record, update=update)
         with closing(work.prepared(rows.rows)) as prepared:
@@ -206,10 +207,11 @@ class _Work:
 def _encoder_of(
     casebook: Casebook, writer: Writer, given: Encoder | None
 ) -> tuple[Encoder, EncoderRecord]:
-    """The encoder that was given, or the casebook's own."""
-    if given is None:
+    """The encoder that was given, the casebook's own, or the one that comes with dermtwin."""
+    if given is None and casebook.encoder() is not None:
         record, data = casebook.encoder_data()
         return Encoder(data, name=f"the encoder {record.label} of {casebook.path}"), record
+    given = given or Encoder.open(BASE_ENCODER)
     record = writer.keep_encoder(encoder_id=given.id, card=given.card.to_json(), data=given.data)
     return given, record
 

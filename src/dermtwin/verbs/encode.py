@@ -16,6 +16,7 @@ from dermtwin.errors import ImageError, MissingExtraError, SettingsError
 from dermtwin.files import write_bytes
 from dermtwin.images import read_file
 from dermtwin.running import Track, in_order, untracked
+from dermtwin.vocabulary import BASE_ENCODER
 
 MAP = "map"
 """The output that is a picture: the paper's image code."""
@@ -54,7 +55,7 @@ class Encoded:
 def encode(
     images: Sequence[str | Path],
     *,
-    encoder: str | Path,
+    encoder: str | Path = BASE_ENCODER,
     output: str = "code",
     picture: str | Path | None = None,
     track: Track = untracked,
@@ -63,7 +64,7 @@ def encode(
 
     Args:
         images: image files, dataset folders or tables.
-        encoder: the encoder file.
+        encoder: the encoder file, or the name of the encoder that comes with dermtwin.
         output: `code`, `map`, or another of the encoder's outputs.
         picture: a PNG to write: the one image beside its colour-coded `map`.
         track: looks on while pictures go by.
