@@ -144,7 +144,7 @@ class Casebook:
         if encoder is None:
             raise CasebookError(
                 f"the casebook {self.path} holds no case and no encoder yet; run: "
-                f"dermtwin add DATASET --casebook {self.path} --encoder FILE"
+                f"dermtwin add DATASET --casebook {self.path}"
             )
         return encoder, self._checked_file(encoder_path(encoder.id), encoder.id)
 
@@ -282,5 +282,5 @@ def _refuse_other_folders(store: Store) -> None:
 def _no_casebook(folder: Path) -> CasebookError:
     return CasebookError(
         f"there is no casebook at {folder}; name another folder, or make one with: "
-        f"dermtwin add DATASET --casebook {folder} --encoder FILE"
+        f"dermtwin add DATASET --casebook {folder}"
     )

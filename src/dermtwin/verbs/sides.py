@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dermtwin.consultation import OUTPUT
 from dermtwin.datasets import Dataset, Row, read_dataset
-from dermtwin.encoders import Encoder
+from dermtwin.encoders import REGIONS, Encoder
 from dermtwin.errors import DatasetError, ImageError
 from dermtwin.evaluation.distances import METRICS
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT
@@ -127,12 +128,13 @@ def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
 
 
 def _comparable(encoder: Encoder) -> list[str]:
-    """The outputs that one distance compares; regions need a rule of their own."""
-    return [
+    """The outputs that one distance compares, the code first; regions need a rule of their own."""
+    found = [
         name
         for name, spec in encoder.card.outputs.items()
-        if spec.metric in METRICS and name != "regions"
+        if spec.metric in METRICS and name != REGIONS
     ]
+    return sorted(found, key=lambda name: name != OUTPUT)
 
 
 def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:
