@@ -157,7 +157,7 @@ def test_bits_are_measured_whole_halved_and_reranked(world) -> None:
     write_colour_encoder(world / "bits.onnx", bits=64)
     result = evaluate(world / "bits.onnx", queries=world / "test", out=world / "bits")
     outputs = json.loads(result.metrics.read_text())["outputs"]
-    assert list(outputs) == ["bits", "code", "map", "bits[:32]", "bits, re-ranked"]
+    assert list(outputs) == ["code", "bits", "map", "bits[:32]", "bits, re-ranked"]
     assert [each["derived"] for each in outputs.values()] == [False, False, False, True, True]
     assert outputs["bits[:32]"]["numbers"] == 32
     assert outputs["bits[:32]"]["metric"] == "hamming"
