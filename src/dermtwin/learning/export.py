@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermtwin.encoders import (
-    REGIONS,
     Card,
     Codes,
     Encoder,
@@ -139,16 +138,11 @@ def export_encoder(  # noqa: PLR0913 - all that goes into the file
         training={**card.training, "export_differences": differences},
         distances={
             name: percentiles(nearest_of_another_lesion(codes.vectors(name), images.lesions))
-            for name in _euclidean(exportable.outputs)
+            for name in card.compared_by("euclidean")
         },
         quality=_quality(encoder, validation, learnt_from=encoded, track=track),
     )
     return write_encoder(out, model=model, card=card)
-
-
-def _euclidean(outputs: Mapping[str, str]) -> list[str]:
-    """The outputs that one Euclidean distance compares."""
-    return [name for name, metric in outputs.items() if metric == "euclidean" and name != REGIONS]
 
 
 def _mean_and_deviation(pooled: Tensor) -> tuple[float, float]:

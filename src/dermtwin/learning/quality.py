@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dermtwin.encoders import REGIONS, Card, Codes, Encoder
+from dermtwin.encoders import Card, Codes, Encoder
 from dermtwin.evaluation.distances import METRICS
 from dermtwin.evaluation.intervals import resample
 from dermtwin.evaluation.levels import summarise_level
@@ -15,6 +15,7 @@ from dermtwin.evaluation.protocols import BALANCED, GALLERY, LEAVE_ONE_OUT
 from dermtwin.evaluation.study import Compared, Design, balanced, derived, scored
 from dermtwin.evaluation.subjects import DIAGNOSIS, subjects_of
 from dermtwin.evaluation.summary import MAP_MICRO, Figure, summarise, vote_auc
+from dermtwin.images import Rgb
 from dermtwin.learning.images import TrainingImages
 from dermtwin.running import Track, in_order
 
@@ -44,10 +45,15 @@ class EncodedImages:
 
 def encode_images(encoder: Encoder, images: TrainingImages, *, track: Track) -> EncodedImages:
     """Encode images, each by itself."""
-    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, images.views)
-    watched = list(track(singles, label="encoding", total=len(images)))
+    return EncodedImages(images=images, codes=encode_all(encoder, images.views, track=track))
+
+
+def encode_all(encoder: Encoder, views: Rgb, *, track: Track) -> Codes:
+    """Encode views, uint8 [N, size, size, 3], each by itself."""
+    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, views)
+    watched = list(track(singles, label="encoding", total=len(views)))
     by_output = {name: np.concatenate([each[name] for each in watched]) for name in watched[0]}
-    return EncodedImages(images=images, codes=Codes(by_output))
+    return Codes(by_output)
 
 
 def measured_quality(
@@ -70,30 +76,26 @@ def measured_quality(
         near_duplicates={},
         seed=_BOOTSTRAP_SEED,
     )
-    sides = {LEAVE_ONE_OUT: queries} | ({} if gallery is None else {GALLERY: gallery})
-    outputs = {name: _compared(card, name, sides) for name in comparable(card)}
+    codes = {LEAVE_ONE_OUT: queries.codes}
+    if gallery is not None:
+        codes[GALLERY] = gallery.codes
     return {
         "data": queries.images.described(),
         "gallery": None if gallery is None else gallery.images.described(),
-        "figures": {
-            each.output: _figures(each, design) for each in [*outputs.values(), *derived(outputs)]
-        },
+        "figures": {each.output: _figures(each, design) for each in compared_outputs(card, codes)},
     }
 
 
-def comparable(card: Card) -> list[str]:
-    """The outputs that one distance compares; regions need a rule of their own."""
-    return [
-        name
-        for name, spec in sorted(card.outputs.items())
-        if spec.metric in METRICS and name != REGIONS
-    ]
+def compared_outputs(card: Card, codes: Mapping[str, Codes]) -> list[Compared]:
+    """The outputs to measure, and what is derived from them; `codes` are by protocol."""
+    found = {name: _compared(card, name, codes) for name in card.compared_by(*METRICS)}
+    return [*found.values(), *derived(found)]
 
 
-def _compared(card: Card, output: str, sides: Mapping[str, EncodedImages]) -> Compared:
+def _compared(card: Card, output: str, codes: Mapping[str, Codes]) -> Compared:
     spec = card.outputs[output]
-    codes = {protocol: side.codes.vectors(output) for protocol, side in sides.items()}
-    return Compared(output=output, shape=spec.shape, metric=spec.metric, codes=codes)
+    vectors = {protocol: each.vectors(output) for protocol, each in codes.items()}
+    return Compared(output=output, shape=spec.shape, metric=spec.metric, codes=vectors)
 
 
 def _figures(compared: Compared, design: Design) -> dict[str, dict[str, Any]]:

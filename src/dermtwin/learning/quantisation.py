@@ -7,7 +7,7 @@ CVPR 2018 (arXiv:1712.05877), by `onnxruntime.quantization`. The compared choice
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -35,7 +35,8 @@ from dermtwin.files import write_bytes
 from dermtwin.images import Rgb
 from dermtwin.learning.distances import nearest_of_another_lesion, percentiles
 from dermtwin.learning.images import TrainingImages
-from dermtwin.running import Track, in_order, untracked
+from dermtwin.learning.quality import encode_all
+from dermtwin.running import Track, untracked
 
 FEWEST = 10
 """Calibration pictures; with fewer, the ranges are those of single pictures."""
@@ -111,13 +112,14 @@ def quantise(  # noqa: PLR0913 - what goes in, where it goes, and how
     model = quantised_model(encoder, views)
     card = _card(encoder, {**images.described(), "calibrated_on": count, "seed": seed})
     made = Encoder(with_card(model, card.to_json()), name=str(out))
-    codes = _codes(made, images.views, track=track)
-    calibrated = Codes({name: each[rows] for name, each in codes.by_output.items()})
-    cosines = _median_cosines(_codes(encoder, views, track=track), calibrated)
+    names = encoder.card.compared_by("euclidean")
+    codes = encode_all(made, images.views, track=track)
+    calibrated = Codes({name: codes.by_output[name][rows] for name in names})
+    cosines = _median_cosines(encode_all(encoder, views, track=track), calibrated)
     _refuse_far(cosines, encoder)
     distances = {
         name: percentiles(nearest_of_another_lesion(codes.vectors(name), images.lesions))
-        for name in _comparable(encoder.card)
+        for name in names
     }
     card = replace(
         card, distances=distances, training={**card.training, "quantised_cosines": cosines}
@@ -254,22 +256,10 @@ def _card(encoder: Encoder, calibration: Mapping[str, Any]) -> Card:
     )
 
 
-def _codes(encoder: Encoder, views: Sequence[Rgb] | Rgb, *, track: Track) -> Codes:
-    names = _comparable(encoder.card)
-    singles = in_order(lambda view: encoder.encode_views(view[None]).by_output, views)
-    watched = list(track(singles, label="encoding", total=len(views)))
-    return Codes({name: np.concatenate([each[name] for each in watched]) for name in names})
-
-
-def _comparable(card: Card) -> list[str]:
-    """The outputs that one Euclidean distance compares."""
-    return [name for name, spec in sorted(card.outputs.items()) if spec.metric == "euclidean"]
-
-
 def _median_cosines(before: Codes, after: Codes) -> dict[str, float]:
     return {
         name: float(np.median(_cosines(before.vectors(name), after.vectors(name))))
-        for name in before.by_output
+        for name in after.by_output
     }
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.consultation import OUTPUT
 from dermtwin.datasets import Dataset, Row, read_dataset
-from dermtwin.encoders import REGIONS, Encoder
+from dermtwin.encoders import Codes, Encoder
 from dermtwin.errors import DatasetError, ImageError
-from dermtwin.evaluation.distances import METRICS
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT
 from dermtwin.evaluation.record import SideFacts, side_facts
-from dermtwin.evaluation.study import Compared, derived
+from dermtwin.evaluation.study import Compared
 from dermtwin.evaluation.subjects import CLASS_NAMES, Subjects, subjects_of
 from dermtwin.images import digest, read_file
+from dermtwin.learning import quality
 from dermtwin.running import Track, in_order
 
 _EXAMPLES = 5
@@ -43,10 +42,6 @@ class Side:
     subjects: Subjects
     codes: Mapping[str, NDArray[np.float32]]
     facts: SideFacts
-
-    def vectors(self, output: str) -> NDArray[np.float32]:
-        """The codes of one output, laid flat: float32 [N, D]."""
-        return self.codes[output].reshape(len(self.rows), -1)
 
 
 def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, track: Track) -> Side:
@@ -127,26 +122,10 @@ def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _comparable(encoder: Encoder) -> list[str]:
-    """The outputs that one distance compares, the code first; regions need a rule of their own."""
-    found = [
-        name
-        for name, spec in encoder.card.outputs.items()
-        if spec.metric in METRICS and name != REGIONS
-    ]
-    return sorted(found, key=lambda name: name != OUTPUT)
-
-
 def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:
     """The outputs to measure, and what is derived from them."""
-    found = {name: _compared(encoder, name, sides) for name in _comparable(encoder)}
-    return [*found.values(), *derived(found)]
-
-
-def _compared(encoder: Encoder, name: str, sides: Mapping[str, Side]) -> Compared:
     parts = {LEAVE_ONE_OUT: "queries", GALLERY: "gallery"}
     codes = {
-        protocol: sides[part].vectors(name) for protocol, part in parts.items() if part in sides
+        protocol: Codes(sides[part].codes) for protocol, part in parts.items() if part in sides
     }
-    spec = encoder.card.outputs[name]
-    return Compared(output=name, shape=spec.shape, metric=spec.metric, codes=codes)
+    return quality.compared_outputs(encoder.card, codes)
