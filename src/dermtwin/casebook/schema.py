@@ -1,9 +1,12 @@
 """The record's tables, as queries speak of them; `migrations` makes them.
 
-`key` columns are numbers of our own, never given twice; `isic_id` and its like are names.
+`key` columns are numbers of our own, never given twice; `isic_id` and its like are names. An
+`audit_key` is 16 random bytes: the audit log names a case or patient by a hash that takes this key,
+so that the log names nobody once the row is gone.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -23,6 +26,7 @@ PATIENTS = Table(
     METADATA,
     Column("key", Integer, primary_key=True),
     Column("patient_id", Text, nullable=False, unique=True),
+    Column("audit_key", LargeBinary),
 )
 
 LESIONS = Table(
@@ -41,6 +45,8 @@ IMAGES = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("bytes", Integer, nullable=False),
+    # A perceptual hash of 64 bits, as a signed number: near-duplicates differ in few bits.
+    Column("phash", BigInteger),
 )
 
 # `isic_id` has a column of its own type; lesion and patient are rows of theirs.
@@ -56,6 +62,7 @@ CASES = Table(
     Column("patient_key", Integer, ForeignKey("patients.key")),
     *(Column(name, Integer if name == "age_approx" else Text) for name in PLAIN_FIELDS),
     Column("extra", Text, nullable=False),
+    Column("audit_key", LargeBinary),
 )
 
 ENCODERS = Table(
@@ -73,6 +80,8 @@ CODES = Table(
     Column("case_key", Integer, ForeignKey("cases.key"), primary_key=True),
     Column("encoder_key", Integer, ForeignKey("encoders.key"), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+    # The encoder's bits, where it has them: the signs, packed, the first in the highest bit.
+    Column("bits", LargeBinary),
 )
 
 # No names in here: a change outlives the case that it speaks of.
@@ -90,6 +99,49 @@ UNSETTLED = Table(
     METADATA,
     Column("path", Text, primary_key=True),
     Column("owner", Text, primary_key=True),
+)
+
+# Who looked or changed, when, by which verb. Each entry's `chain` is a hash of itself and of the
+# entry before, so that a cut is seen.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("encoder", Text),
+    Column("version", Integer, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+)
+
+# Whom an entry speaks of: 16 bytes of a keyed hash of a case's or patient's name.
+AUDIT_SUBJECTS = Table(
+    "audit_subjects",
+    METADATA,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("seq", Integer, ForeignKey("audit.seq"), primary_key=True),
+)
+
+# Patients who must not be erased.
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("patient_key", Integer, ForeignKey("patients.key"), primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+
+# Backups and exports that were made of this casebook: whoever forgets must know of them.
+COPIES = Table(
+    "copies",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("at", Text, nullable=False),
 )
 
 MIGRATIONS = Table(
