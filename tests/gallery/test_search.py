@@ -227,12 +227,19 @@ def test_additions_alterations_and_removals_leave_what_a_fresh_gallery_holds(see
 
 
 def test_what_was_removed_is_not_kept_in_memory() -> None:
-    cases = [Case(isic_id=f"C{each}", patient_id=f"mark-{each}") for each in range(50)]
+    cases = [
+        Case(isic_id=f"C{each}", patient_id=f"mark-{each}", attribution=f"mark-{each // 10}")
+        for each in range(50)
+    ]
     gallery = Gallery(dimension=2)
     gallery.apply(Entries.of_cases(cases, codes=np.ones((50, 2), np.float32)), version=1)
     gallery.apply(removed=range(10, 50), version=2)
-    _, labels = gallery.snapshot()._view.column("patient_id")
-    assert labels.values == [f"mark-{each}" for each in range(10)]
+    view = gallery.snapshot()._view
+    (block,) = view.blocks
+    assert block.name("patient_id").all() == [f"mark-{each}" for each in range(10)]
+    assert b"mark-1mark-2" in block.name("patient_id").text.tobytes()
+    assert b"mark-10" not in block.name("patient_id").text.tobytes()
+    assert view.label("attribution").values == ["mark-0", *[None] * 4]
 
 
 def test_a_tally_counts_the_eligible() -> None:

@@ -3,7 +3,7 @@
 The gallery knows nothing of files or databases; it is handed arrays and changes.
 """
 
-from dermtwin.gallery.entries import Entries
+from dermtwin.gallery.entries import Encoded, Entries
 from dermtwin.gallery.filters import Between, Condition, Filter, Known, OneOf, parse_where
 from dermtwin.gallery.gallery import Gallery
 from dermtwin.gallery.snapshot import Exclusion, Found, Snapshot
@@ -11,6 +11,7 @@ from dermtwin.gallery.snapshot import Exclusion, Found, Snapshot
 __all__ = [
     "Between",
     "Condition",
+    "Encoded",
     "Entries",
     "Exclusion",
     "Filter",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,38 @@ from numpy.typing import NDArray
 from dermtwin.errors import SettingsError
 from dermtwin.vocabulary import FIELDS, Case
 
-Column = Sequence[str | int | None]
+Value = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Sequence[Value | None]):
+    """A column of few distinct values, kept as their numbers: read much faster than a list.
+
+    Attributes:
+        numbers: int [N], places in `values`; -1: unknown.
+        values: the distinct values.
+    """
+
+    numbers: NDArray[np.integer]
+    values: Sequence[Value]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Value | None: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Value | None]: ...
+
+    def __getitem__(self, place: int | slice) -> Value | list[Value | None] | None:
+        values = (*self.values, None)  # the last place, -1, is the unknown's
+        if isinstance(place, slice):
+            return [values[number] for number in self.numbers[place].tolist()]
+        return values[int(self.numbers[place])]
+
+
+Column = Sequence[Value | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +51,16 @@ class Entries:
     Attributes:
         keys: int64 [N], each case's number, unique; what removals refer to.
         codes: float32 [N, D].
-        columns: for each of `FIELDS`, N values; None where unknown.
+        columns: for each of `FIELDS`, N values; None where unknown. An `Encoded` one is the
+            fastest to take in.
+        bits: uint64 [N], the signs of a code's 64 bits, the first one highest; None: the encoder
+            gives none.
     """
 
     keys: NDArray[np.int64]
     codes: NDArray[np.float32]
     columns: Mapping[str, Column]
+    bits: NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.codes.dtype != np.float32:
@@ -37,7 +73,16 @@ class Entries:
         lengths = {len(self.keys), len(self.codes), *map(len, self.columns.values())}
         if len(lengths) != 1:
             raise SettingsError(f"keys, codes and columns differ in length: {sorted(lengths)}.")
-        if len(np.unique(self.keys)) != len(self.keys):
+        if self.bits is not None and (
+            self.bits.shape != self.keys.shape or self.bits.dtype != np.uint64
+        ):
+            shape = list(self.bits.shape)
+            raise SettingsError(
+                f"bits are {self.bits.dtype}{shape}; expected uint64[{len(self.keys)}]."
+            )
+        # A casebook hands them over in order, which is seen much faster.
+        is_ascending = (self.keys[1:] > self.keys[:-1]).all()
+        if not is_ascending and len(np.unique(self.keys)) != len(self.keys):
             raise SettingsError("a key stands twice among the entries.")
 
     def __len__(self) -> int:
@@ -45,13 +90,19 @@ class Entries:
 
     @classmethod
     def of_cases(
-        cls, cases: Sequence[Case], *, codes: NDArray[np.float32], keys: Sequence[int] | None = None
+        cls,
+        cases: Sequence[Case],
+        *,
+        codes: NDArray[np.float32],
+        bits: NDArray[np.uint64] | None = None,
+        keys: Sequence[int] | None = None,
     ) -> "Entries":
         """Entries of cases in memory; without `keys` they are numbered from 0."""
         return cls(
             keys=np.asarray(range(len(cases)) if keys is None else keys, dtype=np.int64),
             codes=codes,
             columns={name: [getattr(case, name) for case in cases] for name in FIELDS},
+            bits=bits,
         )
 
     @classmethod

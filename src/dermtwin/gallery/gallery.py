@@ -68,7 +68,7 @@ class Gallery:
                 gone = np.concatenate([gone, entries.keys])
             if len(gone):
                 self._table.remove(gone)
-            if entries is not None:
+            if entries is not None and len(entries):
                 self._table.append(entries)
             self._snapshot = Snapshot(self._table.view(), version=version)
 
@@ -84,4 +84,19 @@ class Gallery:
         """Find the nearest cases of each query; see `Snapshot.search`."""
         return self.snapshot().search(
             codes, k=k, filter=filter, exclude=exclude, every_image=every_image
+        )
+
+    def search_bits(  # noqa: PLR0913 - as in `Snapshot.search_bits`
+        self,
+        bits: NDArray[np.uint64],
+        *,
+        codes: NDArray[np.float32],
+        k: int,
+        filter: Filter | None = None,  # noqa: A002 - as in `Snapshot.search_bits`
+        exclude: Sequence[Exclusion] | None = None,
+        every_image: bool = False,
+    ) -> tuple[Found, ...]:
+        """Find the nearest cases of each query by their bits; see `Snapshot.search_bits`."""
+        return self.snapshot().search_bits(
+            bits, codes=codes, k=k, filter=filter, exclude=exclude, every_image=every_image
         )

@@ -1,65 +1,102 @@
 """Exact nearest codes: a fast scan proposes, a precise second look decides.
 
 The scan works in float32, where |x - q|² / 2 - |q|² / 2 = |x|² / 2 - x·q takes one product with the
-whole matrix. Its rounding errors are bounded, so that every code that could belong to the answer is
-among the proposed. Those are measured again in float64, dimension after dimension, and the distance
-is rounded to float32: the same figures, ties and order on every machine.
+codes of a block, which stay in the cache while they are compared with the best so far. Its rounding
+errors are bounded, so that every code that could belong to the answer is among the proposed. Those
+are measured again in float64, dimension after dimension, and the distance is rounded to float32:
+the same figures, ties and order on every machine.
 
 Bound: u·D·|x||q| for a product of D terms in any order, with u = 2^-24 (Higham, Accuracy and
 Stability of Numerical Algorithms, 2nd edition, section 3.1); the few roundings around it are in the
 constant.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Distances = NDArray[np.float32]
 Rows = NDArray[np.intp]
+Values = NDArray[Any]  # float32, or uint8 for Hamming distances
 
 _UNIT = 2.0**-24
 _TINIEST = 1e-37  # below it float32 products vanish
-_BLOCK = 256
+_GROUP = 256
 _CHUNK = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """One query against N codes, scanned in float32.
+class Pool:
+    """The rows of the least values so far, all that may be among the `wanted` least.
 
-    Attributes:
-        query: [D].
-        codes: [N, D].
-        approximate: [N], |x|²/2 - x·q, infinite where blocked.
-        slack: how far an approximate value may lie from the true one; see `slack_of`.
-        blocked: [N], codes that do not take part; None: all do.
+    Values may be wrong by `slack`; so rows up to twice that above the bound are kept.
     """
 
-    query: NDArray[np.float32]
-    codes: NDArray[np.float32]
-    approximate: NDArray[np.float32]
-    slack: float
-    blocked: NDArray[np.bool_] | None
+    def __init__(self, wanted: int, *, slack: float, most: float) -> None:
+        """Start without rows.
 
-    @property
-    def taking_part(self) -> int:
-        """How many codes are not blocked."""
-        return len(self.codes) - (0 if self.blocked is None else int(self.blocked.sum()))
+        Args:
+            wanted: how many are to be found at least, with all that ties with the last of them.
+            slack: the most that a value may be wrong by.
+            most: the largest value that takes part.
+        """
+        self.bound = float("inf")
+        self._wanted = wanted
+        self._slack = slack
+        self._most = most
+        self._rows: list[Rows] = []
+        self._values: list[Values] = []
+        self._held = 0
+        self._room = 4 * wanted + _GROUP
 
+    def offer(self, values: Values, *, first: int, rows: Rows | None) -> None:
+        """Take what may be among the least.
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Codes by distance: row numbers and distances, ascending by distance only.
+        Args:
+            values: [N].
+            first: the number of the block's first row.
+            rows: the places in the block that the values belong to; None: all, in their order.
+        """
+        if self.bound > self._most and len(values) >= self._wanted:
+            self.bound = float(_upper_bound(values, self._wanted))
+        near = (values <= self._limit(values)).nonzero()[0]
+        if len(near):
+            self._rows.append(first + (near if rows is None else rows[near]))
+            self._values.append(values[near])
+            self._held += len(near)
+        if self._held > self._room:
+            self._tighten()
 
-    Attributes:
-        is_all: whether nothing was left out; else these are all up to the last distance, ties
-            included.
-    """
+    def absorb(self, other: "Pool") -> None:
+        """Take what a pool of other rows, later ones, holds."""
+        rows, values = other.held()
+        self._rows += rows
+        self._values += values
+        self._held = sum(map(len, self._rows))
 
-    rows: Rows
-    distances: Distances
-    is_all: bool
+    def held(self) -> tuple[list[Rows], list[Values]]:
+        """The rows and their values as they were taken in; some may be too many by now."""
+        return self._rows, self._values
+
+    def taken(self) -> tuple[Rows, Values]:
+        """The rows that are left, ascending, and their values."""
+        if not self._rows:
+            return np.empty(0, np.intp), np.empty(0, np.float32)
+        if self._held >= self._wanted:
+            self._tighten()
+        return np.concatenate(self._rows), np.concatenate(self._values)
+
+    def _limit(self, values: Values) -> Any:  # noqa: ANN401 - a number of the values' type
+        return values.dtype.type(min(self.bound + 2 * self._slack, self._most))
+
+    def _tighten(self) -> None:
+        rows, values = np.concatenate(self._rows), np.concatenate(self._values)
+        self.bound = float(np.partition(values, self._wanted - 1)[self._wanted - 1])
+        stays = values <= self._limit(values)
+        self._rows, self._values = [rows[stays]], [values[stays]]
+        self._held = int(stays.sum())
+        # Where many tie with the last one, they are not gone through again at each offer.
+        self._room = 2 * self._held + 4 * self._wanted
 
 
 def half_squares(codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,58 +125,33 @@ def exact_distances(codes: NDArray[np.float32], query: NDArray[np.float32]) -> D
     return distances
 
 
-def rank(scan: Scan, *, wanted: int) -> Ranked:
-    """Rank at least the `wanted` nearest codes, with everything that ties with the last of them."""
-    if wanted >= scan.taking_part or not np.isfinite(scan.slack):
-        rows = _all_rows(scan)
-        distances = exact_distances(scan.codes[rows], scan.query)
-        return _ordered(rows, distances, is_all=True)
-    bound = float(_upper_bound(scan.approximate, wanted))
-    rows = np.flatnonzero(scan.approximate <= np.float32(bound + 2 * scan.slack))
-    distances = exact_distances(scan.codes[rows], scan.query)
-    halves = (distances.astype(np.float64) ** 2 - _square(scan.query)) / 2
-    certain = halves <= bound + scan.slack
-    return _ordered(rows[certain], distances[certain], is_all=False)
-
-
-def _all_rows(scan: Scan) -> Rows:
-    return np.arange(len(scan.codes)) if scan.blocked is None else np.flatnonzero(~scan.blocked)
-
-
-def _ordered(rows: Rows, distances: Distances, *, is_all: bool) -> Ranked:
-    order = np.argsort(distances, kind="stable")
-    return Ranked(rows[order], distances[order], is_all)
-
-
 def slack_of(query: NDArray[np.float32], *, longest: float) -> float:
-    """The most that an approximate value of `rank` may be wrong by.
+    """The most that an approximate value of the scan may be wrong by.
 
     Args:
         query: [D].
         longest: the largest of the codes' `half_squares`.
     """
     dimension = len(query)
-    scale = 2 * longest + _square(query)
+    scale = 2 * longest + square(query)
     if scale > 1e30:
         return float("inf")  # float32 would overflow: everything is measured precisely instead
     return 2 * _UNIT * (dimension + 8) * scale + dimension * _TINIEST
 
 
-def _square(query: NDArray[np.float32]) -> float:
+def square(query: NDArray[np.float32]) -> float:
+    """The squared length of a query [D]."""
     wide = query.astype(np.float64)
     return float(wide @ wide)
 
 
-def _upper_bound(values: NDArray[np.float32], wanted: int) -> np.float32:
+def _upper_bound(values: Values, wanted: int) -> np.generic:
     """A value that at least `wanted` of the values do not exceed, close above the least such.
 
-    The minima of blocks are values too, and far fewer: enough of them below a bound prove it.
+    The minima of groups are values too, and far fewer: enough of them below a bound prove it.
     """
-    blocks = len(values) // _BLOCK
-    if blocks > 4 * wanted:
-        minima = values[: blocks * _BLOCK].reshape(blocks, _BLOCK).min(axis=1)
-        bound: np.float32 = np.partition(minima, wanted - 1)[wanted - 1]
-        # Too many blocks may be blocked altogether; then the values themselves must say.
-        if np.isfinite(bound):
-            return bound
-    return np.float32(np.partition(values, wanted - 1)[wanted - 1])
+    groups = len(values) // _GROUP
+    if groups > 4 * wanted:
+        values = values[: groups * _GROUP].reshape(_GROUP, groups).min(axis=0)
+    bound: np.generic = np.partition(values, wanted - 1)[wanted - 1]
+    return bound

@@ -1,51 +1,27 @@
 """A gallery at one moment: who is eligible, who is nearest, how values are spread."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import SettingsError
-from dermtwin.gallery.filters import Condition, Filter, OneOf, Value
-from dermtwin.gallery.nearest import Ranked, Rows, Scan, rank, slack_of
-from dermtwin.gallery.table import UNKNOWN, Labels, View
+from dermtwin.gallery.filters import Filter, Value
+from dermtwin.gallery.measures import Euclidean, Hamming, Measure, Ranked
+from dermtwin.gallery.nearest import Pool, Values
+from dermtwin.gallery.selection import Exclusion, Part, parts
+from dermtwin.gallery.table import NAMES, View
+from dermtwin.running import in_order, usable_cores
 from dermtwin.vocabulary import Hit
 
-Mask = NDArray[np.bool_]
+__all__ = ["Exclusion", "Found", "Snapshot"]
 
-# Below this share of survivors their codes are gathered; above, everything is scanned and the
-# others are blocked, which reads more but copies nothing.
-_GATHER_BELOW = 0.3
-_PRODUCTS = 2**22  # float32 held at once while many queries are asked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusion:
-    """What a query must never get back: its own images, lesions and patients, as far as known."""
-
-    isic_ids: frozenset[str] = frozenset()
-    lesion_ids: frozenset[str] = frozenset()
-    patient_ids: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.isic_ids or self.lesion_ids or self.patient_ids)
-
-    def __or__(self, other: "Exclusion") -> "Exclusion":
-        return Exclusion(
-            isic_ids=self.isic_ids | other.isic_ids,
-            lesion_ids=self.lesion_ids | other.lesion_ids,
-            patient_ids=self.patient_ids | other.patient_ids,
-        )
-
-    def by_field(self) -> Mapping[str, frozenset[str]]:
-        """The field's name with its values, for fields that have any."""
-        fields = {
-            "isic_id": self.isic_ids,
-            "lesion_id": self.lesion_ids,
-            "patient_id": self.patient_ids,
-        }
-        return {name: values for name, values in fields.items() if values}
+_MANY_ROWS = 2**22  # below, one thread answers a query as fast as several
+_TOGETHER = 16  # queries that go through the blocks together
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +48,6 @@ class Snapshot:
     def __init__(self, view: View, *, version: int) -> None:
         self.version = version
         self._view = view
-        self._longest = float(view.halves.max(initial=0))
 
     def __len__(self) -> int:
         return len(self._view)
@@ -104,9 +79,50 @@ class Snapshot:
         """
         exclude = [Exclusion()] * len(codes) if exclude is None else exclude
         self._check(codes, k=k, exclude=exclude)
-        chosen = _Chosen.of(self._view, filter)
-        scans = chosen.scans(codes, exclude=exclude, longest=self._longest)
-        return tuple(self._answer(chosen, scan, k=k, every_image=every_image) for scan in scans)
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, queries=len(codes))
+
+        def answer(part: slice) -> list[Found]:
+            return asked.answers(Euclidean(self._view, codes[part]), exclude=exclude[part])
+
+        return _by_parts(answer, len(codes))
+
+    def search_bits(  # noqa: PLR0913 - all that may be said of a search
+        self,
+        bits: NDArray[np.uint64],
+        *,
+        codes: NDArray[np.float32],
+        k: int,
+        filter: Filter | None = None,  # noqa: A002 - as in `search`
+        exclude: Sequence[Exclusion] | None = None,
+        every_image: bool = False,
+    ) -> tuple[Found, ...]:
+        """Find the nearest cases of each query by the Hamming distance of their bits, exactly.
+
+        Equal ones are ordered by the Euclidean distance of their codes, which is the hits'
+        `distance`, then by `isic_id`.
+
+        Args:
+            bits: uint64 [Q], the queries' bits, the first one highest.
+            codes: float32 [Q, D], the queries' codes.
+            k: as in `search`.
+            filter: as in `search`.
+            exclude: as in `search`.
+            every_image: as in `search`.
+
+        Raises:
+            SettingsError: cases without bits, bits or codes of another shape, not finite, or k
+                below 1.
+        """
+        exclude = [Exclusion()] * len(bits) if exclude is None else exclude
+        self._check_bits(bits, codes=codes)
+        self._check(codes, k=k, exclude=exclude)
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, queries=len(codes))
+
+        def answer(part: slice) -> list[Found]:
+            measure = Hamming(self._view, bits[part], codes=codes[part])
+            return asked.answers(measure, exclude=exclude[part])
+
+        return _by_parts(answer, len(bits))
 
     def tally(
         self,
@@ -116,61 +132,22 @@ class Snapshot:
         exclude: Exclusion | None = None,
     ) -> dict[Value | None, int]:
         """Count the eligible cases by the values of one field; None counts the unknown."""
-        chosen = _Chosen.of(self._view, filter)
-        blocked = chosen.blocked_for(exclude or Exclusion())
-        numbers, labels = self._view.column(name)
-        numbers = chosen.taken(numbers)
-        if blocked is not None:
-            numbers = numbers[~blocked]
-        counts = np.bincount(numbers + 1, minlength=len(labels.values) + 1)
-        values = (None, *labels.values)
-        return {values[place]: int(counts[place]) for place in np.flatnonzero(counts)}
-
-    def _answer(self, chosen: "_Chosen", scan: Scan, *, k: int, every_image: bool) -> Found:
-        eligible = scan.taking_part
-        wanted = k if every_image else 2 * k + 16
-        while True:
-            ranked = rank(scan, wanted=wanted)
-            hits = self._hits(chosen, ranked, k=k, every_image=every_image)
-            if len(hits) == k or ranked.is_all:
-                return Found(hits, eligible)
-            wanted *= 4
-
-    def _hits(
-        self, chosen: "_Chosen", ranked: Ranked, *, k: int, every_image: bool
-    ) -> tuple[Hit, ...]:
-        rows, distances = chosen.rows_of(ranked.rows), ranked.distances
-        rows = self._ties_by_name(rows, distances)
-        if not every_image:
-            first = self._first_of_lesion(rows)
-            rows, distances = rows[first], distances[first]
-        names, lesions = self._texts("isic_id", rows[:k]), self._texts("lesion_id", rows[:k])
-        return tuple(
-            Hit(place, str(name), lesion, float(distance))
-            for place, (name, lesion, distance) in enumerate(
-                zip(names, lesions, distances, strict=False), start=1
-            )
-        )
-
-    def _ties_by_name(self, rows: Rows, distances: NDArray[np.float32]) -> Rows:
-        if (distances[1:] != distances[:-1]).all():
-            return rows
-        names = np.array(list(self._texts("isic_id", rows)), dtype=np.str_)
-        return rows[np.lexsort((names, distances))]
-
-    def _first_of_lesion(self, rows: Rows) -> NDArray[np.intp]:
-        numbers, _ = self._view.column("lesion_id")
-        lesions = numbers[rows].astype(np.int64)
-        lesions = np.where(lesions == UNKNOWN, UNKNOWN - rows, lesions)
-        return np.sort(np.unique(lesions, return_index=True)[1])
-
-    def _texts(self, name: str, rows: Rows) -> Iterator[str | None]:
-        numbers, labels = self._view.column(name)
-        for number in numbers[rows]:
-            yield None if number == UNKNOWN else str(labels.values[number])
+        counts: Counter[Value | None] = Counter()
+        for part in parts(self._view, filter):
+            rows = np.arange(len(part.block)) if part.rows is None else part.rows
+            taking = np.ones(len(rows), np.bool_) if part.barred is None else ~part.barred
+            taking[part.own(exclude or Exclusion())] = False
+            if name in NAMES:
+                names = part.block.name(name)
+                counts.update(names.at(row) for row in rows[taking].tolist())
+            else:
+                numbers = np.bincount(part.block.number(name)[rows[taking]])
+                values = (None, *self._view.label(name).values)
+                counts.update({values[each]: int(numbers[each]) for each in numbers.nonzero()[0]})
+        return dict(counts)
 
     def _check(self, codes: NDArray[np.float32], *, k: int, exclude: Sequence[Exclusion]) -> None:
-        dimension = self._view.codes.shape[1]
+        dimension = self._view.dimension
         if codes.ndim != 2 or codes.shape[1] != dimension or codes.dtype != np.float32:
             raise SettingsError(
                 f"the query is {codes.dtype}{list(codes.shape)}; this gallery holds codes "
@@ -183,93 +160,131 @@ class Snapshot:
         if len(exclude) != len(codes):
             raise SettingsError(f"{len(exclude)} exclusions for {len(codes)} queries.")
 
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The rows that a search reads: all, or those under a filter that leaves few.
-
-    Attributes:
-        rows: their places in the view; None: all of it.
-        barred: among them, those that the filter does not let through; None: it lets all.
-    """
-
-    view: View
-    rows: Rows | None
-    barred: Mask | None
-    codes: NDArray[np.float32]
-    halves: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, view: View, wanted: Filter | None) -> "_Chosen":
-        passing = _passing(view, wanted)
-        if passing is None:
-            return cls(view, None, None, view.codes, view.halves)
-        if passing.sum() < _GATHER_BELOW * len(view):
-            rows = np.flatnonzero(passing)
-            return cls(view, rows, None, view.codes[rows], view.halves[rows])
-        return cls(view, None, ~passing, view.codes, view.halves)
-
-    def taken(self, column: NDArray[np.int32]) -> NDArray[np.int32]:
-        return column if self.rows is None else column[self.rows]
-
-    def rows_of(self, places: Rows) -> Rows:
-        return places if self.rows is None else self.rows[places]
-
-    def scans(
-        self, queries: NDArray[np.float32], *, exclude: Sequence[Exclusion], longest: float
-    ) -> Iterator[Scan]:
-        slacks = [slack_of(query, longest=longest) for query in queries]
-        for query, approximate, own, slack in zip(
-            queries, self._approximations(queries), exclude, slacks, strict=True
-        ):
-            blocked = self.blocked_for(own)
-            if blocked is not None:
-                approximate[blocked] = np.inf
-            yield Scan(
-                query=query,
-                codes=self.codes,
-                approximate=approximate,
-                slack=slack,
-                blocked=blocked,
+    def _check_bits(self, bits: NDArray[np.uint64], *, codes: NDArray[np.float32]) -> None:
+        if bits.ndim != 1 or bits.dtype != np.uint64 or len(bits) != len(codes):
+            raise SettingsError(
+                f"the query's bits are {bits.dtype}{list(bits.shape)}; expected "
+                f"uint64[{len(codes)}]."
+            )
+        if any(block.bits is None for block in self._view.blocks):
+            raise SettingsError(
+                "some cases here have no bits; search by their codes, or use an encoder with the "
+                "output `bits`."
             )
 
-    def _approximations(self, queries: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """For each query |x|²/2 - x·q of every chosen code; see `nearest.Scan`."""
-        step = max(1, _PRODUCTS // max(1, len(self.codes)))
-        for start in range(0, len(queries), step):
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = self.halves - queries[start : start + step] @ self.codes.T
-            yield from values
 
-    def blocked_for(self, own: Exclusion) -> Mask | None:
-        blocked = self.barred
-        for name, values in own.by_field().items():
-            numbers, labels = self.view.column(name)
-            theirs = [number for value in values if (number := labels.number(value)) is not None]
-            if theirs:
-                mine = np.isin(self.taken(numbers), np.array(theirs, dtype=np.int32))
-                blocked = mine if blocked is None else blocked | mine
-        return blocked
+class _Asked:
+    """What is asked of every query of a search."""
+
+    def __init__(
+        self, view: View, wanted: Filter | None, *, k: int, every_image: bool, queries: int
+    ) -> None:
+        self._view = view
+        self._filter = wanted
+        self._k = k
+        self._every_image = every_image
+        self._starts = [0, *accumulate(map(len, view.blocks))]
+        # Few queries over very many rows: each core takes its share of the blocks.
+        cores = usable_cores() if queries <= _TOGETHER and len(view) >= _MANY_ROWS else 1
+        self._shares = [len(view.blocks) * share // cores for share in range(cores + 1)]
+
+    def answers(self, measure: Measure, *, exclude: Sequence[Exclusion]) -> list[Found]:
+        """An answer for each query of a measure."""
+        # More than k are looked at, as several may be of one lesion; four times as many each time
+        # that they do not suffice.
+        wanted = self._k if self._every_image else 2 * self._k + 16
+        found: dict[int, Found] = {}
+        left = list(range(len(exclude)))
+        while left:
+            now = measure if len(left) == len(exclude) else measure.only(left)
+            scanned = self._scanned(now, wanted=wanted, exclude=[exclude[each] for each in left])
+            for place, (ranked, eligible) in zip(left, scanned, strict=True):
+                hits = self._hits(ranked)
+                if len(hits) == self._k or ranked.is_all:
+                    found[place] = Found(hits, eligible)
+            left = [each for each in left if each not in found]
+            wanted *= 4
+        return [found[place] for place in range(len(exclude))]
+
+    def _scanned(
+        self, measure: Measure, *, wanted: int, exclude: Sequence[Exclusion]
+    ) -> list[tuple[Ranked, int]]:
+        """For each query its nearest rows, and how many are eligible."""
+
+        def scan(blocks: tuple[int, int]) -> tuple[list[Pool], list[int]]:
+            return self._scanned_blocks(measure, blocks, wanted=wanted, exclude=exclude)
+
+        shares = list(pairwise(self._shares))
+        scans = map(scan, shares) if len(shares) == 1 else in_order(scan, shares)
+        (pools, eligible), *others = scans
+        for more_pools, more_eligible in others:
+            for pool, more in zip(pools, more_pools, strict=True):
+                pool.absorb(more)
+            eligible = [one + more for one, more in zip(eligible, more_eligible, strict=True)]
+        return [
+            (measure.ranked(place, pool, eligible=count), count)
+            for place, (pool, count) in enumerate(zip(pools, eligible, strict=True))
+        ]
+
+    def _scanned_blocks(
+        self,
+        measure: Measure,
+        blocks: tuple[int, int],
+        *,
+        wanted: int,
+        exclude: Sequence[Exclusion],
+    ) -> tuple[list[Pool], list[int]]:
+        pools = measure.pools(wanted)
+        eligible = [0] * len(pools)
+        for part in parts(self._view, self._filter, start=blocks[0], stop=blocks[1]):
+            scanned = zip(pools, exclude, measure.values(part), strict=True)
+            for place, (pool, own, values) in enumerate(scanned):
+                eligible[place] += part.count - _block_own(values, part, own, measure.blocked)
+                pool.offer(values, first=part.first, rows=part.rows)
+        return pools, eligible
+
+    def _hits(self, ranked: Ranked) -> tuple[Hit, ...]:
+        hits: list[Hit] = []
+        seen: set[str] = set()
+        for row, distance in self._ties_by_name(ranked):
+            lesion = self._name("lesion_id", row)
+            if lesion is not None and not self._every_image:
+                if lesion in seen:
+                    continue
+                seen.add(lesion)
+            hits.append(Hit(len(hits) + 1, str(self._name("isic_id", row)), lesion, distance))
+            if len(hits) == self._k:
+                break
+        return tuple(hits)
+
+    def _ties_by_name(self, ranked: Ranked) -> Sequence[tuple[int, float]]:
+        rows, distances = ranked.rows.tolist(), ranked.distances.tolist()
+        near = list(zip(ranked.hamming.tolist(), distances, strict=True))
+        if len(set(near)) < len(near):
+            names = [str(self._name("isic_id", row)) for row in rows]
+            order = sorted(range(len(rows)), key=lambda each: (near[each], names[each]))
+            return [(rows[each], distances[each]) for each in order]
+        return list(zip(rows, distances, strict=True))
+
+    def _name(self, field: str, row: int) -> str | None:
+        place = bisect_right(self._starts, row) - 1
+        return self._view.blocks[place].name(field).at(row - self._starts[place])
 
 
-def _passing(view: View, wanted: Filter | None) -> Mask | None:
-    """Which rows meet every condition; None: there is no condition."""
-    passing: Mask | None = None
-    for condition in wanted.conditions if wanted else ():
-        numbers, labels = view.column(condition.field)
-        # A truth table over the field's distinct values; its last place speaks for the unknown.
-        mine = _truth(condition, labels)[numbers]
-        passing = mine if passing is None else passing & mine
-    return passing
+def _block_own(values: Values, part: Part, own: Exclusion, blocked: float) -> int:
+    """Let what is barred and the query's own take no part; tells how many are its own."""
+    if part.barred is not None:
+        # An addition is ten times as fast as an assignment under a mask.
+        values += part.barred * values.dtype.type(blocked)
+    if not own:
+        return 0
+    places = part.own(own)
+    values[places] = blocked
+    return len(places)
 
 
-def _truth(condition: Condition, labels: Labels) -> Mask:
-    if isinstance(condition, OneOf):
-        truth = np.zeros(len(labels.values) + 1, dtype=np.bool_)
-        for value in condition.values:
-            number = labels.number(value)
-            # A label beyond the table came in with a change that this view does not hold.
-            if number is not None and number < len(truth) - 1:
-                truth[number] = True
-        return truth
-    return np.array([condition.matches(value) for value in (*labels.values, None)])
+def _by_parts(answer: Callable[[slice], list[Found]], count: int) -> tuple[Found, ...]:
+    """The answers of queries: a few on this thread, many on all cores."""
+    slices = [slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER)]
+    answers = map(answer, slices) if len(slices) < 2 else in_order(answer, slices)
+    return tuple(found for part in answers for found in part)

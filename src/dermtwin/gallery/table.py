@@ -1,158 +1,263 @@
-"""A table of codes and fields that grows cheaply and whose published rows never change.
+"""A table of codes and fields in blocks that never change.
 
-Readers hold views of the first N rows. New rows are written behind them, into room kept in reserve,
-and seen only by who takes a new view. Removing rows copies what stays, so that nothing of the
-removed is kept in memory, not even its names.
+New rows come as a block of their own; small neighbours are joined, so that there are few. Removing
+rows makes those blocks anew that hold them, so that nothing of the removed is kept in memory, not
+even its names. Readers hold the blocks that were there when they came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.gallery.entries import Entries
-from dermtwin.gallery.filters import Value
+from dermtwin.gallery.entries import Column, Encoded, Entries, Value
+from dermtwin.gallery.names import MOST, Mask, Names, narrowed
 from dermtwin.gallery.nearest import half_squares
 from dermtwin.vocabulary import FIELDS
 
-UNKNOWN = -1
-_PLACE = {name: place for place, name in enumerate(FIELDS)}
+Numbers = NDArray[np.unsignedinteger]
+Rows = NDArray[np.intp]
+
+UNKNOWN = 0
+"""The number of an unknown value; a label's number is its place among the labels, plus one."""
+
+NAMES = ("isic_id", "lesion_id", "patient_id")
+"""Fields with about as many values as there are rows."""
+
+LABELLED = tuple(name for name in FIELDS if name not in NAMES)
+"""Fields of few values: each is kept once, and its number a row."""
+
+_NAME_PLACE = {name: place for place, name in enumerate(NAMES)}
+_LABEL_PLACE = {name: place for place, name in enumerate(LABELLED)}
 
 
 class Labels:
-    """The distinct values of one field, numbered as they came; only ever appended to."""
+    """The distinct values of one field, numbered as they came; None where one was forgotten.
 
-    def __init__(self) -> None:
-        self.values: list[Value] = []
-        self._numbers: dict[Value, int] = {}
+    Only ever appended to: views share it.
+    """
 
-    def number(self, value: Value) -> int | None:
-        """The number of a value, if it has one."""
-        return self._numbers.get(value)
+    def __init__(self, values: Sequence[Value | None] = ()) -> None:
+        self.values: list[Value | None] = list(values)
+        self._numbers = {
+            value: number
+            for number, value in enumerate(self.values, start=UNKNOWN + 1)
+            if value is not None
+        }
 
-    def numbers(self, column: Sequence[Value | None]) -> list[int]:
-        """The numbers of a column's values, new ones being given where needed."""
-        return [UNKNOWN if value is None else self._number_of(value) for value in column]
+    def numbers(self, column: Column) -> Numbers:
+        """The numbers of a column's values, new ones being given where needed: [N]."""
+        if isinstance(column, Encoded):
+            of_value = np.array([*map(self._number_of, column.values), UNKNOWN], np.uint32)
+            numbers: NDArray[np.uint32] = of_value[column.numbers]
+            return numbers
+        for value in dict.fromkeys(column):
+            if value is not None:
+                self._number_of(value)
+        known = self._numbers | {None: UNKNOWN}
+        return np.fromiter(map(known.__getitem__, column), np.uint32, len(column))
 
-    def kept(self, numbers: NDArray[np.int32]) -> tuple["Labels", NDArray[np.int32]]:
-        """The labels that a column still uses, and the column in their numbers."""
-        used = np.flatnonzero(np.bincount(numbers + 1, minlength=len(self.values) + 1)[1:])
-        labels = Labels()
-        translation = np.full(len(self.values) + 1, UNKNOWN, dtype=np.int32)
-        translation[used] = labels.numbers([self.values[number] for number in used])
-        return labels, translation[numbers]  # UNKNOWN, -1, reads the last place
+    def without(self, numbers: set[int]) -> "Labels":
+        """A copy that has forgotten the values of these numbers."""
+        return Labels(
+            [
+                None if number in numbers else value
+                for number, value in enumerate(self.values, start=UNKNOWN + 1)
+            ]
+        )
 
     def _number_of(self, value: Value) -> int:
         number = self._numbers.get(value)
         if number is None:
-            number = self._numbers[value] = len(self.values)
             self.values.append(value)
+            number = self._numbers[value] = UNKNOWN + len(self.values)
         return number
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """N rows of the table, never to change.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """N rows, at most `MOST`.
 
     Attributes:
-        keys: int64 [N].
+        keys: integer [N], in as few bytes as hold them.
         codes: float32 [N, D].
         halves: float32 [N], half the squared length of each code.
-        fields: int32 [fields, N], label numbers in the order of `FIELDS`.
-        labels: the labels of each field.
+        bits: uint64 [N]; None: some have none.
+        names: of each of `NAMES`.
+        numbers: of each of `LABELLED` [N], in as few bytes as hold them.
     """
 
-    keys: NDArray[np.int64]
+    keys: NDArray[np.integer]
     codes: NDArray[np.float32]
     halves: NDArray[np.float32]
-    fields: NDArray[np.int32]
-    labels: tuple[Labels, ...]
+    bits: NDArray[np.uint64] | None
+    names: tuple[Names, ...]
+    numbers: tuple[Numbers, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def column(self, name: str) -> tuple[NDArray[np.int32], Labels]:
-        """One field's label numbers and labels."""
-        place = _PLACE[name]
-        return self.fields[place], self.labels[place]
+    def name(self, field: str) -> Names:
+        """The names of one of `NAMES`."""
+        return self.names[_NAME_PLACE[field]]
 
-    def first(self, count: int) -> "View":
-        """The first `count` rows."""
-        return View(
-            self.keys[:count],
-            self.codes[:count],
-            self.halves[:count],
-            self.fields[:, :count],
-            self.labels,
+    def number(self, field: str) -> Numbers:
+        """The label numbers of one of `LABELLED`."""
+        return self.numbers[_LABEL_PLACE[field]]
+
+    def taken(self, stays: Mask) -> "Block":
+        """The rows that stay."""
+        return Block(
+            keys=self.keys[stays],
+            codes=self.codes[stays],
+            halves=self.halves[stays],
+            bits=None if self.bits is None else self.bits[stays],
+            names=tuple(names.taken(stays) for names in self.names),
+            numbers=tuple(numbers[stays] for numbers in self.numbers),
         )
+
+    def joined(self, other: "Block") -> "Block":
+        """These rows and then those of another."""
+        have_bits = self.bits is not None and other.bits is not None
+        return Block(
+            keys=np.concatenate([self.keys, other.keys]),
+            codes=np.concatenate([self.codes, other.codes]),
+            halves=np.concatenate([self.halves, other.halves]),
+            bits=np.concatenate([self.bits, other.bits]) if have_bits else None,
+            names=tuple(a.joined(b) for a, b in zip(self.names, other.names, strict=True)),
+            numbers=tuple(
+                np.concatenate([a, b]) for a, b in zip(self.numbers, other.numbers, strict=True)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The table's rows at one moment, never to change.
+
+    Attributes:
+        dimension: how many numbers a code has.
+        blocks: the rows, numbered through.
+        labels: of each of `LABELLED`.
+    """
+
+    dimension: int
+    blocks: tuple[Block, ...]
+    labels: tuple[Labels, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def label(self, field: str) -> Labels:
+        """The labels of one of `LABELLED`."""
+        return self.labels[_LABEL_PLACE[field]]
+
+    def split(self, rows: Rows) -> Iterator[tuple[Block, Rows]]:
+        """Ascending rows, parted by the blocks that they lie in: their places there."""
+        start = 0
+        for block in self.blocks:
+            low, high = rows.searchsorted([start, start + len(block)])
+            if low < high:
+                yield block, rows[low:high] - start
+            start += len(block)
 
 
 class Table:
     """The growing table; one writer at a time."""
 
     def __init__(self, dimension: int) -> None:
-        self._count = 0
-        self._room = _room(0, dimension=dimension, labels=tuple(Labels() for _ in FIELDS))
+        self._view = View(dimension, (), tuple(Labels() for _ in LABELLED))
 
     @property
     def dimension(self) -> int:
         """How many numbers a code has."""
-        return int(self._room.codes.shape[1])
+        return self._view.dimension
 
     def view(self) -> View:
         """The rows as they are now."""
-        return self._room.first(self._count)
+        return self._view
 
     def append(self, entries: Entries) -> None:
         """Add rows; views taken before do not see them."""
-        start, end = self._count, self._count + len(entries)
-        if end > len(self._room):
-            self._grow(end)
-        self._room.keys[start:end] = entries.keys
-        self._room.codes[start:end] = entries.codes
-        self._room.halves[start:end] = half_squares(entries.codes)
-        for place, name in enumerate(FIELDS):
-            numbers = self._room.labels[place].numbers(entries.columns[name])
-            self._room.fields[place, start:end] = numbers
-        self._count = end
+        view = self._view
+        blocks = list(view.blocks)
+        for start in range(0, len(entries), MOST):
+            _push(blocks, _block(entries, view.labels, slice(start, start + MOST)))
+        self._view = View(view.dimension, tuple(blocks), view.labels)
 
     def remove(self, keys: NDArray[np.int64]) -> None:
         """Drop the rows of these keys; views taken before still see them."""
-        view = self.view()
-        stays = ~np.isin(view.keys, keys)
-        if stays.all():
-            return
-        columns = [
-            labels.kept(numbers[stays])
-            for labels, numbers in zip(view.labels, view.fields, strict=True)
-        ]
-        self._count = int(stays.sum())
-        self._room = View(
-            view.keys[stays],
-            view.codes[stays],
-            view.halves[stays],
-            np.stack([numbers for _, numbers in columns]),
-            tuple(labels for labels, _ in columns),
-        )
+        keys = np.unique(keys)
+        blocks: list[Block] = []
+        gone: list[Block] = []
+        for block in self._view.blocks:
+            going = _among(block.keys, keys)
+            if going is None:
+                blocks.append(block)
+                continue
+            gone.append(block.taken(going))
+            if not going.all():
+                _push(blocks, block.taken(~going))
+        if gone:
+            labels = self._labels_left(blocks, gone=gone)
+            self._view = View(self.dimension, tuple(blocks), labels)
 
-    def _grow(self, needed: int) -> None:
-        old = self.view()
-        # Half as much again each time: the copying adds up to a constant a row.
-        size = max(needed, len(self._room) * 3 // 2)
-        room = _room(size, dimension=self.dimension, labels=old.labels)
-        room.keys[: len(old)] = old.keys
-        room.codes[: len(old)] = old.codes
-        room.halves[: len(old)] = old.halves
-        room.fields[:, : len(old)] = old.fields
-        self._room = room
+    def _labels_left(self, blocks: Sequence[Block], *, gone: Sequence[Block]) -> tuple[Labels, ...]:
+        """The labels without those that only the rows that are gone used."""
+        left = []
+        for place, labels in enumerate(self._view.labels):
+            theirs = {int(each) for block in gone for each in np.unique(block.numbers[place])}
+            unused = {
+                number
+                for number in theirs - {UNKNOWN}
+                if not any((block.numbers[place] == number).any() for block in blocks)
+            }
+            left.append(labels.without(unused) if unused else labels)
+        return tuple(left)
 
 
-def _room(size: int, *, dimension: int, labels: tuple[Labels, ...]) -> View:
-    return View(
-        np.empty(size, np.int64),
-        np.empty((size, dimension), np.float32),
-        np.empty(size, np.float32),
-        np.empty((len(FIELDS), size), np.int32),
-        labels,
+def _among(numbers: NDArray[np.integer], wanted: NDArray[np.int64]) -> Mask | None:
+    """Which of the numbers are among the wanted, ascending ones; None: not one."""
+    low, high = wanted.searchsorted([int(numbers.min()), int(numbers.max()) + 1])
+    if low == high:
+        return None
+    mask = np.isin(numbers, wanted[low:high])
+    return mask if mask.any() else None
+
+
+def _push(blocks: list[Block], block: Block) -> None:
+    """Add a block behind the others, joined with small ones before it.
+
+    Each join at least makes half as much again of what is copied, so a row is copied few times.
+    """
+    small = []
+    size = len(block)
+    while blocks and len(blocks[-1]) < 2 * size and len(blocks[-1]) + size <= MOST:
+        size += len(blocks[-1])
+        small.append(blocks.pop())
+    blocks.append(reduce(Block.joined, (*reversed(small), block)))
+
+
+def _block(entries: Entries, labels: Sequence[Labels], part: slice) -> Block:
+    """A block of some of the entries; their new values are added to the labels."""
+    # Copies: a block must not keep what came with it in memory once that is forgotten.
+    codes = entries.codes[part].copy()
+    return Block(
+        keys=narrowed(entries.keys[part]) if entries.keys.min() >= 0 else entries.keys[part].copy(),
+        codes=codes,
+        halves=half_squares(codes),
+        bits=None if entries.bits is None else entries.bits[part].copy(),
+        names=tuple(Names.of(entries.columns[name][part]) for name in NAMES),  # type: ignore[arg-type]
+        numbers=tuple(
+            narrowed(each.numbers(_cut(entries.columns[name], part)))
+            for name, each in zip(LABELLED, labels, strict=True)
+        ),
     )
+
+
+def _cut(column: Column, part: slice) -> Column:
+    if isinstance(column, Encoded):
+        return Encoded(column.numbers[part], column.values)
+    return column[part]

@@ -1,0 +1,165 @@
+"""The two ways to say how near a code is: by its floats, by its bits."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.gallery.names import MOST
+from dermtwin.gallery.nearest import (
+    Distances,
+    Pool,
+    Rows,
+    Values,
+    exact_distances,
+    slack_of,
+    square,
+)
+from dermtwin.gallery.selection import Part
+from dermtwin.gallery.table import View
+
+_BITS = 64
+_ONE_THREAD = 2**18  # OpenBLAS: 65536 * GEMM_MULTITHREAD_THRESHOLD products
+_LEAST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Rows in the order of (Hamming distance,) distance; ties by name are not decided yet.
+
+    Attributes:
+        rows: [M].
+        hamming: uint8 [M]; all 0 where floats alone decide.
+        distances: [M].
+        is_all: whether nothing was left out; else these are all up to the last one's (Hamming)
+            distance, ties included.
+    """
+
+    rows: Rows
+    hamming: NDArray[np.uint8]
+    distances: Distances
+    is_all: bool
+
+
+class Euclidean:
+    """By the distance of float codes."""
+
+    most = 1e37  # above what `slack_of` lets the scan see
+    blocked = 2e38  # what is added to values that take no part
+
+    def __init__(self, view: View, codes: NDArray[np.float32]) -> None:
+        """Take queries [Q, D]."""
+        longest = max((float(block.halves.max()) for block in view.blocks), default=0.0)
+        self._view = view
+        self._codes = codes
+        self._slacks = [slack_of(query, longest=longest) for query in codes]
+
+    def only(self, places: list[int]) -> "Euclidean":
+        """The same of some of the queries."""
+        return Euclidean(self._view, self._codes[places])
+
+    def pools(self, wanted: int) -> list[Pool]:
+        """A pool for each query."""
+        return [Pool(wanted, slack=slack, most=self.most) for slack in self._slacks]
+
+    def values(self, part: Part) -> Iterator[Values]:
+        """For each query |x|²/2 - x·q of what is read of a block; see `nearest`."""
+        codes, halves = part.taken(part.block.codes), part.taken(part.block.halves)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scanned = _scanned(codes, halves, queries=self._codes)
+        for values, slack in zip(scanned, self._slacks, strict=True):
+            if not np.isfinite(slack):
+                values[:] = 0  # of no use; everything is measured precisely
+            yield values
+
+    def ranked(self, place: int, pool: Pool, *, eligible: int) -> Ranked:
+        """Measure precisely what a query's pool holds."""
+        rows, _ = pool.taken()
+        query = self._codes[place]
+        distances = _measured(self._view, rows, query=query)
+        is_all = len(rows) == eligible
+        if not is_all:
+            halves = (distances.astype(np.float64) ** 2 - square(query)) / 2
+            certain = halves <= pool.bound + self._slacks[place]
+            rows, distances = rows[certain], distances[certain]
+        return _ordered(rows, np.zeros(len(rows), np.uint8), distances, is_all=is_all)
+
+
+class Hamming:
+    """By the Hamming distance of 64 bits, then by the distance of float codes."""
+
+    most = _BITS
+    blocked = 128
+
+    def __init__(self, view: View, bits: NDArray[np.uint64], *, codes: NDArray[np.float32]) -> None:
+        """Take queries: bits [Q], codes [Q, D]."""
+        self._view = view
+        self._bits = bits
+        self._codes = codes
+        self._rooms = threading.local()
+
+    def only(self, places: list[int]) -> "Hamming":
+        """The same of some of the queries."""
+        return Hamming(self._view, self._bits[places], codes=self._codes[places])
+
+    def pools(self, wanted: int) -> list[Pool]:
+        """A pool for each query."""
+        return [Pool(wanted, slack=0, most=self.most) for _ in self._bits]
+
+    def values(self, part: Part) -> Iterator[Values]:
+        """For each query the Hamming distances of what is read of a block, until the next."""
+        assert part.block.bits is not None  # the snapshot has looked
+        bits = part.taken(part.block.bits)
+        # A thread's own, made once: they stay in the cache from block to block.
+        room = self._rooms
+        if not hasattr(room, "differing"):
+            room.differing, room.counts = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8)
+        differing, counts = room.differing[: len(bits)], room.counts[: len(bits)]
+        for query in self._bits:
+            np.bitwise_xor(bits, query, out=differing)
+            yield np.bitwise_count(differing, out=counts)
+
+    def ranked(self, place: int, pool: Pool, *, eligible: int) -> Ranked:
+        """Measure the floats of what a query's pool holds."""
+        rows, values = pool.taken()
+        distances = _measured(self._view, rows, query=self._codes[place])
+        return _ordered(rows, values.astype(np.uint8), distances, is_all=len(rows) == eligible)
+
+
+Measure = Euclidean | Hamming
+
+
+def _scanned(
+    codes: NDArray[np.float32], halves: NDArray[np.float32], *, queries: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """|x|²/2 - x·q of codes [N, D] and queries [Q, D], on this thread alone: float32 [Q, N].
+
+    One core reads memory about as fast as all do, and who waits for another thread waits long on
+    a busy machine. OpenBLAS starts none for a product of two matrices below a size (it does for a
+    matrix and a vector: so there are two columns at least); as many rows as stay below it are
+    taken at once.
+    """
+    columns = np.zeros((queries.shape[1], max(2, len(queries))), np.float32)
+    columns[:, : len(queries)] = queries.T
+    step = max(_LEAST_ROWS, _ONE_THREAD // columns.size)
+    values = np.empty((len(queries), len(codes)), np.float32)
+    for start in range(0, len(codes), step):
+        rows = slice(start, start + step)
+        products = (codes[rows] @ columns).T[: len(queries)]
+        np.subtract(halves[rows], products, out=values[:, rows])
+    return values
+
+
+def _measured(view: View, rows: Rows, *, query: NDArray[np.float32]) -> Distances:
+    """Exact distances of ascending rows: float32 [M]."""
+    codes = [block.codes[own] for block, own in view.split(rows)]
+    return exact_distances(np.concatenate(codes), query) if codes else np.empty(0, np.float32)
+
+
+def _ordered(
+    rows: Rows, hamming: NDArray[np.uint8], distances: Distances, *, is_all: bool
+) -> Ranked:
+    order = np.lexsort((distances, hamming))
+    return Ranked(rows[order], hamming[order], distances[order], is_all)

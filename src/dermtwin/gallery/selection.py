@@ -1,0 +1,151 @@
+"""Which rows a question is about: those under its filter, without the query's own."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.gallery.filters import Condition, Filter, Known, OneOf
+from dermtwin.gallery.nearest import Rows
+from dermtwin.gallery.table import NAMES, Block, Numbers, View
+
+T = TypeVar("T", bound=np.generic)
+Mask = NDArray[np.bool_]
+
+# Below this share of survivors their codes are gathered; above, everything is scanned and the
+# others are blocked, which reads more but copies nothing.
+_GATHER_BELOW = 0.3
+_FEW = 6  # comparisons of a whole column that are faster than looking each value up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """What a query must never get back: its own images, lesions and patients, as far as known."""
+
+    isic_ids: frozenset[str] = frozenset()
+    lesion_ids: frozenset[str] = frozenset()
+    patient_ids: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.isic_ids or self.lesion_ids or self.patient_ids)
+
+    def __or__(self, other: "Exclusion") -> "Exclusion":
+        return Exclusion(
+            isic_ids=self.isic_ids | other.isic_ids,
+            lesion_ids=self.lesion_ids | other.lesion_ids,
+            patient_ids=self.patient_ids | other.patient_ids,
+        )
+
+    def by_field(self) -> Mapping[str, frozenset[str]]:
+        """The field's name with its values, for fields that have any."""
+        fields = {
+            "isic_id": self.isic_ids,
+            "lesion_id": self.lesion_ids,
+            "patient_id": self.patient_ids,
+        }
+        return {name: values for name, values in fields.items() if values}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Those rows of one block that a question is about.
+
+    Attributes:
+        block: the block.
+        first: the number of its first row.
+        rows: its rows that are read, ascending; None: all.
+        barred: [rows of the block], those that are read and do not take part; None: all do.
+        count: how many take part.
+    """
+
+    block: Block
+    first: int
+    rows: Rows | None
+    barred: Mask | None
+    count: int
+
+    def taken(self, column: NDArray[T]) -> NDArray[T]:
+        """What is read of a column of the block."""
+        return column if self.rows is None else column.take(self.rows, axis=0)
+
+    def own(self, own: Exclusion) -> Rows:
+        """Where the query's own stand among what is read; such as take part."""
+        found = [self.block.name(each).rows_of(names) for each, names in own.by_field().items()]
+        if not any(map(len, found)):
+            return np.empty(0, np.intp)
+        rows = np.unique(np.concatenate(found))
+        if self.barred is not None:
+            return rows[~self.barred[rows]]
+        if self.rows is None:
+            return rows
+        places = self.rows.searchsorted(rows).clip(max=len(self.rows) - 1)
+        among: Rows = places[self.rows[places] == rows]
+        return among
+
+
+def parts(
+    view: View, wanted: Filter | None, *, start: int = 0, stop: int | None = None
+) -> Iterator[Part]:
+    """The rows under a filter (None: all), from a block to before another."""
+    conditions = [
+        (condition, None if condition.field in NAMES else _truth(condition, view))
+        for condition in (wanted.conditions if wanted else ())
+    ]
+    first = sum(map(len, view.blocks[:start]))
+    for block in view.blocks[start:stop]:
+        passing: Mask | None = None
+        for condition, truth in conditions:
+            mine = _passing(block, condition, truth)
+            passing = mine if passing is None else passing & mine
+        part = _part(block, first=first, passing=passing)
+        if part.count:
+            yield part
+        first += len(block)
+
+
+def _part(block: Block, *, first: int, passing: Mask | None) -> Part:
+    if passing is None:
+        return Part(block=block, first=first, rows=None, barred=None, count=len(block))
+    count = int(np.count_nonzero(passing))
+    if count < _GATHER_BELOW * len(block):
+        rows = np.flatnonzero(passing)
+        return Part(block=block, first=first, rows=rows, barred=None, count=count)
+    return Part(block=block, first=first, rows=None, barred=~passing, count=count)
+
+
+def _truth(condition: Condition, view: View) -> Mask:
+    """Whether a label's number meets a condition; the first place speaks for the unknown."""
+    # A copy: labels that come in meanwhile belong to later views.
+    values = (None, *view.label(condition.field).values)
+    return np.array([condition.matches(value) for value in values])
+
+
+def _passing(block: Block, condition: Condition, truth: Mask | None) -> Mask:
+    if truth is not None:
+        return _looked_up(block.number(condition.field), truth)
+    names = block.name(condition.field)
+    if isinstance(condition, Known):
+        known = names.known()
+        return known if condition.known else ~known
+    passing = np.zeros(len(block), np.bool_)
+    if isinstance(condition, OneOf):
+        passing[names.rows_of([str(value) for value in condition.values])] = True
+    return passing
+
+
+def _looked_up(numbers: Numbers, truth: Mask) -> Mask:
+    """`truth[numbers]`, the fastest way: numbers of one byte are compared at once."""
+    chosen, others = np.flatnonzero(truth), np.flatnonzero(~truth)
+    fewer = min(chosen, others, key=len)
+    if len(fewer) <= _FEW:
+        mask = np.zeros(len(numbers), np.bool_)
+        for number in fewer.tolist():
+            mask |= numbers == number
+        return mask if fewer is chosen else ~mask
+    if numbers.dtype == np.uint8:
+        table = np.resize(truth, 256).tobytes()
+        return np.frombuffer(numbers.tobytes().translate(table), np.bool_)
+    looked_up: Mask = truth[numbers]
+    return looked_up
