@@ -17,6 +17,8 @@ __version__ = version("dermtwin")
 _VERBS = (
     "add",
     "adopt_encoder",
+    "audit",
+    "backup",
     "check",
     "check_encoder",
     "compare",
@@ -24,12 +26,17 @@ _VERBS = (
     "encode",
     "evaluate",
     "evaluate_preparation",
+    "export",
     "find",
     "forget",
+    "hold",
     "prepare",
     "quantise_encoder",
+    "reencode",
+    "restore",
     "show_encoder",
     "split",
+    "stats",
     "train",
 )
 

@@ -6,6 +6,7 @@
     ├── SettingsError           a setting, filter or argument outside its bounds
     ├── EncoderError            an encoder file, its card, or its use on foreign codes
     ├── CasebookError           a casebook that cannot be opened, read or written
+    ├── GalleryError            a gallery's server that cannot be reached or used
     └── MissingExtraError       a verb whose packages are not installed
 
 The command line turns each into its message and exit code 1; anything else that escapes is a bug.
@@ -34,6 +35,10 @@ class EncoderError(DermtwinError):
 
 class CasebookError(DermtwinError):
     """A casebook that cannot be opened, read or written."""
+
+
+class GalleryError(DermtwinError):
+    """A gallery's server that cannot be reached or used."""
 
 
 class MissingExtraError(DermtwinError):

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -32,8 +32,12 @@ def usable_cores() -> int:
 
 
 def in_order(
-    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None
-) -> Iterator[R]:
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int | None = None,
+    ahead: int | None = None,
+) -> Generator[R, None, None]:
     """Apply a function on threads and yield the results in the items' order.
 
     Only a few items are taken ahead of the consumer, so memory stays constant however many there
@@ -43,13 +47,15 @@ def in_order(
         function: called once an item; Pillow and ONNX Runtime let other threads run meanwhile.
         items: taken from the caller's thread.
         workers: threads; None: one a core.
+        ahead: how many items are taken ahead; None: four a worker.
     """
     workers = workers or usable_cores()
+    ahead = ahead or 4 * workers
     pending: deque[Future[R]] = deque()
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            pending.extend(pool.submit(function, item) for item in islice(remaining, 4 * workers))
+            pending.extend(pool.submit(function, item) for item in islice(remaining, ahead))
             while pending:
                 result = pending.popleft().result()
                 pending.extend(pool.submit(function, item) for item in islice(remaining, 1))

@@ -13,27 +13,28 @@ from dataclasses import asdict
 from typing import Any
 
 import dermtwin
-from dermtwin.casebook import database, journal, store
+from dermtwin.casebook import coding, journal, sqlite, store
 from dermtwin.errors import DermtwinError
 
 
 def told(items: Iterable[Any], *, label: str, total: int | None = None) -> Iterator[Any]:
-    """A `Track` that tells a case when the next one is asked for: then it is in."""
+    """A `Track` that tells each case when it is counted: then it is in."""
     del total
     for item in items:
-        yield item
         if label == "add":
-            sys.stdout.write(f"in {item.row.case.isic_id} .\n")
+            sys.stdout.write(f"in {item.case.isic_id} .\n")
             sys.stdout.flush()
+        yield item
 
 
 def die_at(place: str, count: int) -> None:
     """Let this process be killed when it comes to a place for the n-th time."""
     owner, name = {
         "fsync": (os, "fsync"),
+        "fill": (coding, "_place"),
         "remove": (store.Store, "remove"),
         "strike_out": (journal, "strike_out"),
-        "leave_no_traces": (database.Database, "leave_no_traces"),
+        "leave_no_traces": (sqlite.SqliteDatabase, "leave_no_traces"),
     }[place]
     whole: Callable[..., Any] = getattr(owner, name)
     times = iter(range(1, count + 1))

@@ -1,9 +1,12 @@
 """`add`: what goes in, what is told, and that a second time changes nothing."""
 
 import shutil
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from small_casebooks import (
@@ -16,10 +19,14 @@ from small_casebooks import (
     write_dataset,
 )
 
-from dermtwin.casebook import Casebook
+from dermtwin.casebook import Casebook, image_path, thumbnail_path
+from dermtwin.datasets import draw_lesion, perceptual_hashes, small_grey
+from dermtwin.encoders import Encoder
 from dermtwin.errors import CasebookError, DatasetError, EncoderError
+from dermtwin.images import load
 from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
+from dermtwin.vocabulary import BASE_ENCODER
 
 
 @pytest.fixture
@@ -266,3 +273,90 @@ def test_two_processes_may_add_at_once(tmp_path, book, encoder_file) -> None:
     assert sum(report["already_there"] for report in reports) == 30
     assert sorted(contents(book)) == [case.isic_id for case in cases]
     assert check(casebook=book).problems == ()
+
+
+def test_every_image_has_a_thumbnail_of_its_pixels_alone(folder, book, cases, encoder_file) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "Meier"  # turned by a quarter; a description
+    wide = Image.fromarray(draw_lesion(3).rgb).resize((1200, 500))
+    wide.save(folder / f"{cases[0].isic_id}.jpg", exif=exif)
+    add(folder, casebook=book, encoder=encoder_file)
+    with Casebook.open(book) as opened:
+        records = opened.records([case.isic_id for case in cases])
+    for record in records.values():
+        path = book / thumbnail_path(record.sha256)
+        original = load(book / image_path(record.sha256, format=record.format))
+        with Image.open(path) as small:
+            assert small.format == "JPEG"
+            assert max(small.size) == min(256, max(original.shape[:2]))
+            assert not small.getexif()
+            shrunk = np.asarray(Image.fromarray(original).resize(small.size), dtype=float)
+            # Two of the random pictures differ by 80.
+            assert np.abs(shrunk - np.asarray(small)).mean() < 30
+        assert b"Meier" not in path.read_bytes()
+    with Image.open(book / thumbnail_path(records[cases[0].isic_id].sha256)) as turned:
+        assert turned.size == (107, 256)
+    assert len(list((book / "thumbnails").rglob("*.jpg"))) == 12
+
+
+def test_codes_bits_and_hashes_are_those_of_each_picture_by_itself(tmp_path, book) -> None:
+    """By the encoder that comes along, which has bits; eight pictures in one batch."""
+    cases = make_cases(8)
+    folder = write_dataset(tmp_path / "drawn", cases)
+    for number, case in enumerate(cases):
+        Image.fromarray(draw_lesion(number).rgb).save(folder / f"{case.isic_id}.jpg")
+    add(folder, casebook=book)
+    connection = sqlite3.connect(book / "casebook.sqlite")
+    rows = connection.execute(
+        "SELECT isic_id, vector, bits, phash, cases.audit_key FROM cases "
+        "JOIN codes ON case_key = cases.key JOIN images ON image_key = images.key"
+    ).fetchall()
+    people = [key for (key,) in connection.execute("SELECT audit_key FROM patients")]
+    connection.close()
+    encoder = Encoder.open(BASE_ENCODER)
+    assert len(rows) == 8
+    for name, vector, bits, phash, _ in rows:
+        path = folder / f"{name}.jpg"
+        codes = encoder.encode(path.read_bytes(), name=name)
+        assert vector == codes.vectors()[0].astype("<f4").tobytes()
+        assert [bits.hex()] == codes.bits()
+        assert phash % 2**64 == perceptual_hashes(small_grey(load(path, at_least=256)))[0]
+    keys = [*people, *(key for *_, key in rows)]
+    assert {len(key) for key in keys} == {16}
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_is_counted_is_in_and_batches_stay_small(tmp_path, book, encoder_file) -> None:
+    """Beside it, another reader sees each case when it is counted."""
+    folder = write_dataset(tmp_path / "data", make_cases(100))
+    seen = []
+
+    def look(items, *, label, total=None) -> Iterator:
+        del label, total
+        for item in items:
+            with Casebook.open(book) as opened:
+                assert opened.image(item.case.isic_id)
+                seen.append(opened.counts()["cases"])
+            yield item
+
+    assert add(folder, casebook=book, encoder=encoder_file, track=look).added == 100
+    assert all(held >= place for place, held in enumerate(seen, start=1))
+    assert seen[0] < 100
+
+
+def test_an_encoder_that_changes_meanwhile_is_told(tmp_path, folder, book, encoder_file) -> None:
+    add(folder, casebook=book, encoder=encoder_file)
+    more = write_dataset(tmp_path / "more", make_cases(80, start=100))
+
+    def switch(items, *, label, total=None) -> Iterator:
+        del label, total
+        for place, item in enumerate(items):
+            if not place:
+                connection = sqlite3.connect(book / "casebook.sqlite")
+                connection.execute("UPDATE encoders SET id = 'another'")
+                connection.commit()
+                connection.close()
+            yield item
+
+    with pytest.raises(CasebookError, match="another encoder meanwhile"):
+        add(more, casebook=book, track=switch)

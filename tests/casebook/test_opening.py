@@ -6,16 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_casebooks import contents, make_cases, state, write_dataset
-from sqlalchemy import inspect
+from small_casebooks import contents, make_cases, picture_of, state, write_dataset
+from sqlalchemy import inspect, select
 
 from dermtwin.casebook import Casebook, migrations
-from dermtwin.casebook.schema import METADATA
+from dermtwin.casebook.schema import CASES, METADATA, PATIENTS
+from dermtwin.casebook.store import encoder_path, image_path
 from dermtwin.errors import CasebookError
+from dermtwin.images import digest
 from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
 from dermtwin.verbs.find import find
 from dermtwin.verbs.forget import forget
+from dermtwin.vocabulary import Case
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def verbs_on(book, query) -> tuple[Callable[[], object], ...]:
     return (
         lambda: find(query, casebook=book),
         lambda: check(casebook=book),
-        lambda: forget(casebook=book, image="ISIC_0000001"),
+        lambda: forget(casebook=book, case="ISIC_0000001"),
     )
 
 
@@ -48,8 +51,8 @@ def test_the_record_is_kept_as_carefully_as_promised(book) -> None:
             }
 
 
-def test_the_migrations_make_what_the_queries_speak_of(book) -> None:
-    with Casebook.open(book) as opened, opened.reading() as connection:
+def test_the_migrations_make_what_the_queries_speak_of(place) -> None:
+    with Casebook.open_or_make(place) as opened, opened.reading() as connection:
         made = inspect(connection)
         assert set(made.get_table_names()) - {"sqlite_sequence"} == set(METADATA.tables)
         for name, table in METADATA.tables.items():
@@ -57,22 +60,26 @@ def test_the_migrations_make_what_the_queries_speak_of(book) -> None:
             assert list(columns) == [column.name for column in table.columns]
             for column in table.columns:
                 there = columns[column.name]
-                assert there["type"]._type_affinity is column.type._type_affinity, column
+                type_ = column.type.dialect_impl(connection.dialect)
+                assert there["type"]._type_affinity is type_._type_affinity, column
                 assert column.primary_key or there["nullable"] is column.nullable, column
             foreign = {
-                (key["constrained_columns"][0], f"{key['referred_table']}.key")
+                (
+                    key["constrained_columns"][0],
+                    f"{key['referred_table']}.{key['referred_columns'][0]}",
+                )
                 for key in made.get_foreign_keys(name)
             }
             assert foreign == {(key.parent.name, key.target_fullname) for key in table.foreign_keys}
 
 
-def test_an_empty_record_is_brought_to_the_newest_shape_once(tmp_path) -> None:
-    with Casebook.open_or_make(tmp_path / "book") as opened:
+def test_an_empty_record_is_brought_to_the_newest_shape_once(place) -> None:
+    with Casebook.open_or_make(place) as opened:
         with opened.reading() as connection:
             assert migrations.applied(connection) == set(migrations.STEPS)
             assert migrations.pending(connection, where="here") == []
         assert list(migrations.migrate(opened.database.writing, where="here")) == []
-    assert check(casebook=tmp_path / "book").problems == ()
+    assert check(casebook=place).problems == ()
 
 
 def test_an_older_casebook_is_brought_up_by_itself(book, dataset, monkeypatch) -> None:
@@ -81,7 +88,7 @@ def test_an_older_casebook_is_brought_up_by_itself(book, dataset, monkeypatch) -
     def add_notes(connection) -> None:
         connection.exec_driver_sql("CREATE TABLE notes (text TEXT)")
 
-    steps = {**migrations.STEPS, "0002-notes": add_notes}
+    steps = {**migrations.STEPS, "0009-notes": add_notes}
     monkeypatch.setattr(migrations, "STEPS", steps)
     assert find(min(dataset.glob("*.jpg")), casebook=book).hits
     with Casebook.open(book) as opened, opened.reading() as connection:
@@ -103,6 +110,69 @@ def test_a_step_that_fails_leaves_nothing_behind(book, monkeypatch) -> None:
     with Casebook.open(book) as opened, opened.reading() as connection:
         assert not inspect(connection).has_table("notes")
     assert contents(book) == before
+
+
+def first_casebook(book, encoder, cases, monkeypatch) -> None:
+    """A casebook as the first release left it: cases, codes and images, none of what came later."""
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", {"0001-record": migrations.STEPS["0001-record"]})
+        Casebook.open_or_make(book).close()
+    (book / encoder_path(encoder.id)).write_bytes(encoder.data)
+    connection = sqlite3.connect(book / "casebook.sqlite")
+    connection.execute(
+        "INSERT INTO encoders (id, card, is_current) VALUES (?, ?, TRUE)",
+        (encoder.id, encoder.card.to_json()),
+    )
+    for case in cases:
+        data = picture_of(case)
+        image = book / image_path(digest(data), format="JPEG")
+        image.parent.mkdir(exist_ok=True)
+        image.write_bytes(data)
+        vector = encoder.encode(data, name=case.isic_id).vectors()[0].tobytes()
+        for statement, values in (
+            ("INSERT OR IGNORE INTO lesions (lesion_id) VALUES (?)", (case.lesion_id,)),
+            ("INSERT OR IGNORE INTO patients (patient_id) VALUES (?)", (case.patient_id,)),
+            (
+                "INSERT INTO images (sha256, format, width, height, bytes) VALUES (?, ?, ?, ?, ?)",
+                (digest(data), "JPEG", 48, 36, len(data)),
+            ),
+            (
+                """
+                INSERT INTO cases (isic_id, image_key, lesion_key, patient_key, sex, extra)
+                SELECT ?, max(images.key), l.key, p.key, ?, '{}' FROM images, lesions l, patients p
+                WHERE l.lesion_id = ? AND p.patient_id = ?
+                """,
+                (case.isic_id, case.sex, case.lesion_id, case.patient_id),
+            ),
+            ("INSERT INTO codes SELECT max(cases.key), 1, ? FROM cases", (vector,)),
+            ("INSERT INTO changes (case_key, kind) SELECT max(key), 'added' FROM cases", ()),
+        ):
+            connection.execute(statement, values)
+    connection.commit()
+    connection.close()
+
+
+def test_a_casebook_of_the_first_shape_is_brought_up_with_its_cases(
+    tmp_path, encoder, monkeypatch
+) -> None:
+    cases = [
+        Case(isic_id=f"ISIC_{n:07d}", lesion_id=f"L{n // 2}", patient_id="P", sex="male")
+        for n in range(5)
+    ]
+    book = tmp_path / "book"
+    first_casebook(book, encoder, cases, monkeypatch)
+    assert contents(book) == {case.isic_id: case for case in cases}
+    with Casebook.open(book) as opened, opened.reading() as connection:
+        assert migrations.applied(connection) == set(migrations.STEPS)
+        for table, count in ((CASES, 5), (PATIENTS, 1)):
+            keys = connection.scalars(select(table.c.audit_key)).all()
+            assert len({*keys}) == len(keys) == count
+            assert {len(key) for key in keys} == {16}
+        assert opened.changes(since=0, dimension=5).entries.bits is None
+    query = tmp_path / "query.jpg"
+    query.write_bytes(picture_of(cases[0]))
+    assert {hit.case.isic_id for hit in find(query, casebook=book).hits} == set()
+    assert add(write_dataset(tmp_path / "data", make_cases(3, start=70)), casebook=book).added == 3
 
 
 def test_a_newer_casebook_is_refused(book, dataset, encoder_file) -> None:
@@ -170,4 +240,5 @@ def test_a_path_with_odd_characters(tmp_path, encoder_file) -> None:
     data = write_dataset(tmp_path / "data", make_cases(3))
     add(data, casebook=book, encoder=encoder_file)
     assert len(contents(book)) == 3
-    assert sorted(path.name for path in book.iterdir()) == ["casebook.sqlite", "encoders", "images"]
+    names = sorted(path.name for path in book.iterdir())
+    assert names == ["casebook.sqlite", "encoders", "images", "thumbnails"]

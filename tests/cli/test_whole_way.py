@@ -11,16 +11,23 @@ from program import dermtwin
 
 VERBS = (
     "add",
+    "audit",
+    "backup",
     "check",
     "compare",
     "draw",
     "encode",
     "evaluate",
     "evaluate-preparation",
+    "export",
     "find",
     "forget",
+    "hold",
     "prepare",
+    "reencode",
+    "restore",
     "split",
+    "stats",
     "train",
 )
 

@@ -209,7 +209,7 @@ def test_what_another_process_does_is_seen_by_the_very_next_question(
                     for each in cases.values()
                     if each is case or (case.lesion_id and each.lesion_id == case.lesion_id)
                 ]
-                kind = {"lesion": case.lesion_id} if case.lesion_id else {"image": case.isic_id}
+                kind = {"lesion": case.lesion_id} if case.lesion_id else {"case": case.isic_id}
                 assert other.ask("forget", casebook=book, **kind)["cases"] == len(gone)
                 for name in gone:
                     del cases[name]
@@ -250,7 +250,7 @@ def test_threads_may_ask_while_another_process_writes(tmp_path, encoder_file) ->
             thread.start()
         other.ask("add", more, casebook=book)
         for case in first[:8]:
-            other.ask("forget", casebook=book, image=case.isic_id)
+            other.ask("forget", casebook=book, case=case.isic_id)
         stop.set()
         for thread in threads:
             thread.join()
@@ -280,7 +280,7 @@ def test_the_last_case_may_be_forgotten(tmp_path, encoder_file) -> None:
     with Casebook.open(book) as opened:
         consultation = Consultation(opened)
         assert len(consultation.ask(QUERY, name="q").hits) == 1
-        forget(casebook=book, image=case.isic_id)
+        forget(casebook=book, case=case.isic_id)
         answer = consultation.ask(QUERY, name="q")
     assert (answer.hits, answer.eligible, answer.share.value) == ((), 0, None)
     assert "no case that is benign or malignant" in answer.summary()[0]

@@ -11,8 +11,8 @@ from dermtwin.datasets.duplicates import (
     _candidates,
     _Prints,
     _take_prints,
-    _turn,
 )
+from dermtwin.datasets.hashing import laid
 from dermtwin.errors import ImageError
 from dermtwin.running import untracked
 
@@ -104,8 +104,8 @@ def test_candidates_of_later_blocks_keep_their_places() -> None:
 
 def test_the_eight_turns_are_all_and_different() -> None:
     square = np.arange(9).reshape(3, 3)
-    assert len({_turn(square, turn).tobytes() for turn in range(8)}) == 8
-    assert np.array_equal(_turn(square, 0), square)
+    assert len({laid(square, turn).tobytes() for turn in range(8)}) == 8
+    assert np.array_equal(laid(square, 0), square)
 
 
 def test_flat_pictures_are_equal_only_by_bytes(tmp_path: Path) -> None:

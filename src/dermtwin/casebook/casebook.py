@@ -9,16 +9,29 @@ from typing import Self
 
 from sqlalchemy import Connection, func, select
 
-from dermtwin.casebook import records
+from dermtwin.casebook import binding, reading, records
+from dermtwin.casebook.binding import IDENTITY_FILE
 from dermtwin.casebook.database import Database, make_database, open_database, told
+from dermtwin.casebook.location import Location
 from dermtwin.casebook.migrations import applied, migrate, pending
 from dermtwin.casebook.records import EncoderRecord, Record
 from dermtwin.casebook.schema import CASES, CODES, IMAGES, LESIONS, PATIENTS
-from dermtwin.casebook.store import DATABASE, ENCODERS, Store, encoder_path, image_path, making
+from dermtwin.casebook.store import (
+    ENCODERS,
+    THUMBNAILS,
+    Store,
+    encoder_path,
+    image_path,
+    making,
+)
 from dermtwin.casebook.store import IMAGES as IMAGE_FOLDER
 from dermtwin.errors import CasebookError
 from dermtwin.gallery import Entries, Exclusion
 from dermtwin.images import digest
+
+
+class EncoderChangedError(CasebookError):
+    """The casebook's codes are by another encoder now: open that, and read them all again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +52,7 @@ class Changes:
 
 
 class Casebook:
-    """The record of cases in a folder; open one with `Casebook.open`, and close it.
+    """The record of cases, with its files; open one with `Casebook.open`, and close it.
 
     Threads may share it. Every method raises CasebookError where the record or a file cannot be
     read.
@@ -53,14 +66,17 @@ class Casebook:
     def open(cls, path: str | Path) -> Self:
         """Open an existing casebook; an older one is brought to the present shape.
 
+        Args:
+            path: its folder, or `postgresql://USER@HOST/DATABASE?images=FOLDER`.
+
         Raises:
             CasebookError: there is none, it is newer than this program, or it cannot be read.
         """
-        store = Store(Path(path))
-        if not store.database.is_file():
-            raise _no_casebook(store.folder)
-        with told(store.database):
-            casebook = cls(store, open_database(store.database))
+        where = Location.of(path)
+        if where.url is None and not where.file.is_file():
+            raise _no_casebook(where)
+        with told(where):
+            casebook = cls(Store(where), open_database(where))
             try:
                 casebook._bring_up_to_date()
             except BaseException:
@@ -75,15 +91,15 @@ class Casebook:
         Raises:
             CasebookError: see `open`; or the folder holds other things, or cannot be written.
         """
-        store = Store(Path(path))
-        with told(store.database):
-            store.folder.mkdir(parents=True, exist_ok=True)
-            _refuse_other_folders(store)
-            with making(store.folder):
+        where = Location.of(path)
+        store = Store(where)
+        with told(where):
+            where.folder.mkdir(parents=True, exist_ok=True)
+            _refuse_other_folders(where)
+            with making(where.folder):
                 store.make()
-                if not store.database.is_file() or not store.database.stat().st_size:
-                    make_database(store.database)
-                casebook = cls(store, open_database(store.database))
+                make_database(where)
+                casebook = cls(store, open_database(where))
                 try:
                     casebook._apply_steps()
                 except BaseException:
@@ -103,9 +119,9 @@ class Casebook:
         self.close()
 
     @property
-    def path(self) -> Path:
-        """The casebook's folder."""
-        return self.store.folder
+    def path(self) -> Location:
+        """Where it lies; as text, what people are told and may type: without a password."""
+        return self.store.database
 
     def close(self) -> None:
         """Close it; what was read stays valid."""
@@ -153,6 +169,11 @@ class Casebook:
         with self.reading() as connection:
             return records.records(connection, isic_ids)
 
+    def all_records(self) -> list[Record]:
+        """Every case as of one moment, in the order of their keys."""
+        with self.reading() as connection:
+            return records.all_records(connection)
+
     def records_of_image(self, sha256: str) -> list[Record]:
         """The cases of an image, by name; identical files may belong to several."""
         with self.reading() as connection:
@@ -193,16 +214,24 @@ class Casebook:
                 connection, isic_ids=isic_ids, lesion_id=lesion_id, patient_id=patient_id
             )
 
-    def changes(self, *, since: int, dimension: int) -> Changes:
+    def changes(self, *, since: int, dimension: int, encoder_id: str | None = None) -> Changes:
         """What changed after change `since`, by the current encoder; 0: everything.
 
         Args:
             since: the number of the last change already known.
             dimension: how many numbers the encoder's codes have.
+            encoder_id: by which encoder the codes must be; None: by whichever is current.
+
+        Raises:
+            EncoderChangedError: the current encoder is another.
         """
         with self.reading() as connection:
             version = records.version(connection)
             encoder = records.current_encoder(connection)
+            if encoder_id is not None and encoder is not None and encoder.id != encoder_id:
+                raise EncoderChangedError(
+                    f"the casebook {self.path} has another encoder now: {encoder.label}; ask again."
+                )
             # A smaller number than was seen before: another record lies here now.
             is_whole = since == 0 or version < since
             keys = None if is_whole else records.changed_keys(connection, since=since)
@@ -213,7 +242,7 @@ class Casebook:
                     removed=(),
                     is_whole=is_whole,
                 )
-            entries = records.entries(connection, encoder=encoder, dimension=dimension, keys=keys)
+            entries = reading.entries(connection, encoder=encoder, dimension=dimension, keys=keys)
         gone = set(keys or ()) - set(entries.keys.tolist())
         return Changes(
             version=version, entries=entries, removed=tuple(sorted(gone)), is_whole=is_whole
@@ -257,30 +286,36 @@ class Casebook:
             steps = pending(connection, where=str(self.path))
             if not applied(connection):
                 raise _no_casebook(self.path)
+            if not steps and self.path.url is not None:
+                binding.refuse_foreign(connection, self.store)
         if steps:
-            with making(self.path):
+            with making(self.store.folder):
                 self._apply_steps()
 
     def _apply_steps(self) -> None:
         # Another process may have been faster; then nothing is left to apply.
         list(migrate(self.database.writing, where=str(self.path)))
+        if self.path.url is not None:
+            with self.reading() as connection:
+                binding.bind(connection, self.store)
 
 
-def _refuse_other_folders(store: Store) -> None:
-    if store.database.exists():
+def _refuse_other_folders(where: Location) -> None:
+    mark = where.file if where.url is None else where.folder / IDENTITY_FILE
+    if mark.exists():
         return
     others = sorted(
-        {each.name for each in store.folder.iterdir()} - {IMAGE_FOLDER, ENCODERS, DATABASE}
+        {each.name for each in where.folder.iterdir()} - {IMAGE_FOLDER, THUMBNAILS, ENCODERS}
     )
     if others:
         raise CasebookError(
-            f"{store.folder} is no casebook and is not empty (it holds {others[0]}); "
+            f"{where.folder} is no casebook and is not empty (it holds {others[0]}); "
             "name a new folder."
         )
 
 
-def _no_casebook(folder: Path) -> CasebookError:
+def _no_casebook(where: Location) -> CasebookError:
     return CasebookError(
-        f"there is no casebook at {folder}; name another folder, or make one with: "
-        f"dermtwin add DATASET --casebook {folder}"
+        f"there is no casebook at {where}; name another place, or make one with: "
+        f"dermtwin add DATASET --casebook {where.quoted}"
     )

@@ -1,12 +1,15 @@
 """What must hold in every casebook, looked after one by one."""
 
 import hashlib
+import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, and_, func, select
 
+from dermtwin.casebook import auditing
 from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.records import VECTOR, current_encoder
 from dermtwin.casebook.schema import (
@@ -19,12 +22,14 @@ from dermtwin.casebook.schema import (
     PATIENTS,
     UNSETTLED,
 )
-from dermtwin.casebook.store import Store, encoder_path, image_path
+from dermtwin.casebook.store import Store, encoder_path, image_path, thumbnail_path
 from dermtwin.casebook.writer import Writer
 from dermtwin.errors import CasebookError
 from dermtwin.running import Track, in_order, untracked
 
 Problems = Iterator[str]
+
+_AT_ONCE = 1000  # rows in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,14 @@ class CheckReport:
     Attributes:
         problems: a sentence for each thing that should not be; empty: all is well.
         counts: how many of what the casebook holds; `unfinished` counts files that an interrupted
-            writer left and the next one settles.
+            writer left and the next one settles, `codes_beside` codes by an encoder that is not
+            the casebook's: a re-encoding that was cut short and can be taken up.
+        repaired: a sentence for each thing that was put right before.
     """
 
     problems: tuple[str, ...]
     counts: Mapping[str, int]
+    repaired: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -52,6 +60,8 @@ class CheckReport:
         found = "all is well" if self.is_clean else f"{len(self.problems):,} problems"
         due = self.counts["unfinished"]
         left = f"; {due:,} files of unfinished work, to be settled" if due else ""
+        if beside := self.counts["codes_beside"]:
+            left += f"; {beside:,} codes of an unfinished reencode"
         return f"{held}: {found}{left}."
 
 
@@ -72,11 +82,20 @@ def check_casebook(casebook: Casebook, *, track: Track = untracked) -> CheckRepo
         problems = [problem for look in _INVARIANTS for problem in look(connection)]
         named = _named_files(connection)
         unfinished = set(connection.scalars(select(UNSETTLED.c.path)))
-    suspects = [path for path in lying if path not in named and not _is_due(path, unfinished)]
+        suspects = unnamed(connection, lying)
+        beside = _codes_beside(connection)
     problems += _confirmed_orphans(casebook, suspects)
     problems += _confirmed_faults(casebook, _faulty_files(casebook.store, named, track=track))
-    counts = casebook.counts() | {"unfinished": len(unfinished)}
+    problems += _missing_thumbnails(casebook, named)
+    counts = casebook.counts() | {"unfinished": len(unfinished), "codes_beside": beside}
     return CheckReport(tuple(problems), counts)
+
+
+def unnamed(connection: Connection, paths: Iterable[str]) -> list[str]:
+    """Those of some files that no row names and no writer is about to name."""
+    named = _named_files(connection)
+    unfinished = set(connection.scalars(select(UNSETTLED.c.path)))
+    return [path for path in paths if path not in named and not _is_due(path, unfinished)]
 
 
 def _settle(casebook: Casebook) -> None:
@@ -89,6 +108,9 @@ def _settle(casebook: Casebook) -> None:
 
 
 def _damage(connection: Connection) -> Problems:
+    # PostgreSQL keeps references by itself, and has page checksums and amcheck for its files.
+    if connection.dialect.name != "sqlite":
+        return
     for (message,) in connection.exec_driver_sql("PRAGMA integrity_check"):
         if message != "ok":
             yield f"the database is damaged: {message}."
@@ -113,23 +135,71 @@ def _codes(connection: Connection) -> Problems:
     without = select(CASES.c.isic_id).where(~select(CODES.c.case_key).where(coded).exists())
     for isic_id in connection.scalars(without.order_by(CASES.c.isic_id)):
         yield f"case {isic_id} has no code by {encoder.label}."
+    without_bits = 0
+    for odd in odd_codes(connection):
+        if odd.problem:
+            yield odd.problem
+        else:
+            without_bits += 1
+    if without_bits:
+        yield (
+            f"{without_bits:,} codes lack the bits that {encoder.label} gives; "
+            "dermtwin check --repair makes them."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OddCode:
+    """A code that cannot be by its encoder: whose, and what is wrong with it.
+
+    Without a problem it only lacks the bits: it was made before they were kept.
+    """
+
+    case_key: int
+    problem: str
+
+
+def odd_codes(connection: Connection) -> Iterator[OddCode]:
+    """The codes by the current encoder that are not as its card says."""
+    encoder = current_encoder(connection)
+    if encoder is None:
+        return
+    card = connection.scalar(select(ENCODERS.c.card).where(ENCODERS.c.key == encoder.key))
+    numbers, bits = _lengths(card or "{}")
     rows = connection.execute(
-        select(CASES.c.isic_id, CODES.c.vector)
+        select(CASES.c.key, CASES.c.isic_id, CODES.c.vector, CODES.c.bits)
         .select_from(CODES.join(CASES))
         .where(CODES.c.encoder_key == encoder.key)
         .order_by(CASES.c.key)
+        .execution_options(yield_per=_AT_ONCE)
     )
-    yield from _odd_codes((row.isic_id, row.vector) for row in rows)
+    for row in rows:
+        name, length = f"the code of case {row.isic_id}", len(row.vector)
+        if length != numbers:
+            yield OddCode(row.key, f"{name} has {length} bytes, others have {numbers}.")
+        elif not np.isfinite(np.frombuffer(row.vector, dtype=VECTOR)).all():
+            yield OddCode(row.key, f"{name} holds a value that is not a finite number.")
+        elif row.bits is None:
+            if bits:
+                yield OddCode(row.key, "")
+        elif len(row.bits) != bits:
+            found = len(row.bits)
+            yield OddCode(row.key, f"{name} has {found} bytes of bits; its encoder gives {bits}.")
 
 
-def _odd_codes(rows: Iterable[tuple[str, bytes]]) -> Problems:
-    length = None
-    for isic_id, vector in rows:
-        length = length or len(vector)
-        if len(vector) != length or length % VECTOR.itemsize:
-            yield f"the code of case {isic_id} has {len(vector)} bytes, others have {length}."
-        elif not np.isfinite(np.frombuffer(vector, dtype=VECTOR)).all():
-            yield f"the code of case {isic_id} holds a value that is not a finite number."
+def _lengths(card: str) -> tuple[int, int]:
+    """How many bytes a code has by an encoder of this card, and how many its bits."""
+    outputs = json.loads(card)["outputs"]
+    bits = math.prod(outputs["bits"]["shape"]) if "bits" in outputs else 0
+    return math.prod(outputs["code"]["shape"]) * VECTOR.itemsize, -(-bits // 8)
+
+
+def _codes_beside(connection: Connection) -> int:
+    encoder = current_encoder(connection)
+    if encoder is None:
+        return 0
+    beside = select(func.count()).select_from(CODES).where(CODES.c.encoder_key != encoder.key)
+    return connection.scalar(beside) or 0
 
 
 def _unused(connection: Connection) -> Problems:
@@ -156,8 +226,9 @@ def _lesions(connection: Connection) -> Problems:
 
 
 def _changes(connection: Connection) -> Problems:
-    told = select(CHANGES.c.seq).where(CHANGES.c.case_key == CASES.c.key).exists()
-    for isic_id in connection.scalars(select(CASES.c.isic_id).where(~told)):
+    # The list has no index by case: a set of all its cases is quicker than a look for each.
+    untold = CASES.c.key.not_in(select(CHANGES.c.case_key))
+    for isic_id in connection.scalars(select(CASES.c.isic_id).where(untold)):
         yield f"case {isic_id} is missing in the list of changes; galleries may not know it."
 
 
@@ -168,13 +239,17 @@ _INVARIANTS: tuple[Callable[[Connection], Problems], ...] = (
     _unused,
     _lesions,
     _changes,
+    auditing.broken,
 )
 
 
-def _named_files(connection: Connection) -> dict[str, str]:
-    """The path of every file that a row names, with the digest that it must have."""
+def _named_files(connection: Connection) -> dict[str, str | None]:
+    """The path of every file that a row names, with its digest; None: of a thumbnail."""
     images = connection.execute(select(IMAGES.c.sha256, IMAGES.c.format).order_by(IMAGES.c.sha256))
-    named = {image_path(row.sha256, format=row.format): row.sha256 for row in images}
+    named: dict[str, str | None] = {}
+    for row in images:
+        named[image_path(row.sha256, format=row.format)] = row.sha256
+        named[thumbnail_path(row.sha256)] = None
     return named | {encoder_path(each): each for each in connection.scalars(select(ENCODERS.c.id))}
 
 
@@ -188,7 +263,7 @@ def _is_due(path: str, unfinished: Iterable[str]) -> bool:
 
 
 def _faulty_files(
-    store: Store, named: Mapping[str, str], *, track: Track
+    store: Store, named: Mapping[str, str | None], *, track: Track
 ) -> Iterator[tuple[str, str]]:
     """Path and problem of every named file that is missing or altered."""
 
@@ -202,21 +277,33 @@ def _faulty_files(
             return path, f"{path} cannot be read: {reason}."
         return None if found == expected else (path, f"{path} was altered: its hash is {found}.")
 
-    results = in_order(look, named.items())
-    yield from (found for found in track(results, label="check", total=len(named)) if found)
+    files = [(path, digest) for path, digest in named.items() if digest is not None]
+    results = in_order(look, files)
+    yield from (found for found in track(results, label="check", total=len(files)) if found)
+
+
+def _missing_thumbnails(casebook: Casebook, named: Mapping[str, str | None]) -> Problems:
+    lacking = [
+        path for path, digest in named.items() if digest is None and not casebook.store.exists(path)
+    ]
+    if not lacking:
+        return
+    with casebook.reading() as connection:
+        still = _named_files(connection)
+    if lacking := [path for path in lacking if path in still]:
+        yield (
+            f"{len(lacking):,} thumbnails are missing, the first {lacking[0]}; "
+            "dermtwin check --repair makes them."
+        )
 
 
 def _confirmed_orphans(casebook: Casebook, suspects: Iterable[str]) -> list[str]:
     """Look again: a file may have been forgotten while the rows were read."""
     still = [path for path in suspects if casebook.store.exists(path)]
+    if not still:
+        return []
     with casebook.reading() as connection:
-        named = _named_files(connection) if still else {}
-        unfinished = set(connection.scalars(select(UNSETTLED.c.path)))
-    return [
-        f"{path} belongs to no row."
-        for path in still
-        if path not in named and not _is_due(path, unfinished)
-    ]
+        return [f"{path} belongs to no row." for path in unnamed(connection, still)]
 
 
 def _confirmed_faults(casebook: Casebook, faults: Iterable[tuple[str, str]]) -> list[str]:

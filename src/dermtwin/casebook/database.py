@@ -1,88 +1,123 @@
-"""The record's database: how it is opened, how transactions begin, how its errors are told."""
+"""The record's database: what every kind of it can do, and how its errors are told."""
 
 import errno
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
+from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from dermtwin.casebook.location import Location
+from dermtwin.casebook.postgres import PostgresDatabase
+from dermtwin.casebook.sqlite import WAIT_S, SqliteDatabase, make_sqlite
 from dermtwin.errors import CasebookError
 
-_WAIT_S = 60
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-# synchronous=FULL: what was acknowledged survives a power cut. secure_delete: what was deleted is
-# overwritten with zeros. temp_store: what a rewrite needs meanwhile lies on no other disk.
-_SETTINGS = (
-    f"PRAGMA busy_timeout = {_WAIT_S * 1000}",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA secure_delete = ON",
-    "PRAGMA temp_store = MEMORY",
+_FULL = "cannot grow: the disk is full; make room and run the same again."
+_READ_ONLY = "cannot be written: it is read-only; check its owner and permissions."
+_BUSY = f"is in use by another program for more than {WAIT_S} s; try again later."
+_DAMAGED = "is damaged; take it from a backup."
+_GONE = (
+    "lost its server in the middle; what was acknowledged is kept: run the same again when the "
+    "server is back."
+)
+_NO_SERVER = "cannot be reached: no server answers there; check host and port, or start it."
+_NO_LOGIN = (
+    "cannot be opened: the server refuses the user or its password; check both (the password may "
+    "stand in ~/.pgpass or PGPASSWORD)."
 )
 
+# What SQLite says, and what a PostgreSQL server says before there is a connection.
+_SAID = {
+    "database or disk is full": _FULL,
+    "locked": _BUSY,
+    "readonly": _READ_ONLY,
+    "malformed": _DAMAGED,
+    "not a database": "is no casebook: its casebook.sqlite is another kind of file.",
+    "unable to open": "cannot be opened; check that it is there and may be read.",
+    "authentication failed": _NO_LOGIN,
+    "no password supplied": _NO_LOGIN,
+    "no pg_hba.conf entry": _NO_LOGIN,
+    "role ": _NO_LOGIN,
+    'database "': "cannot be opened: the server has no such database; make it with createdb.",
+    "the database system is": "cannot be reached yet: its server is starting or stopping; wait.",
+    "too many clients": "cannot be reached: its server has no connection left; try again later.",
+    "remaining connection slots": (
+        "cannot be reached: its server has no connection left; try again later."
+    ),
+    "server closed the connection": _GONE,
+    "connection to server was lost": _GONE,
+    "connection is lost": _GONE,
+    "the connection is closed": _GONE,
+    "terminating connection": _GONE,
+    "connection failed": _NO_SERVER,
+    "connection is bad": _NO_SERVER,
+    "failed to resolve host": _NO_SERVER,
+    "connection timeout": _NO_SERVER,
+}
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """An open database.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; a class is its first two letters.
+_STATES = {
+    "53100": _FULL,
+    "25006": _READ_ONLY,
+    "42501": "cannot be used: its user lacks a right (docs/casebook.md lists them).",
+    "55P03": _BUSY,
+    "57P": _GONE,
+    "08": _GONE,
+    "XX": _DAMAGED,
+}
 
-    Attributes:
-        reading: its transactions see one moment, however many statements they hold.
-        writing: its transactions hold the only right to write, from their first statement.
-    """
 
-    file: Path
-    reading: Engine
-    writing: Engine
+class Database(Protocol):
+    """An open database."""
+
+    @property
+    def where(self) -> Location:
+        """The casebook's place, for people."""
+
+    @property
+    def reading(self) -> Engine:
+        """Its transactions see one moment, however many statements they hold."""
+
+    @property
+    def writing(self) -> Engine:
+        """Its transactions hold the only right to write, from their first statement.
+
+        So numbers that are given in them come in the order of commits.
+        """
 
     def close(self) -> None:
         """Close all connections."""
-        self.reading.dispose()
 
     def leave_no_traces(self) -> bool:
-        """Rewrite the database from its rows, and cut the write-ahead log to nothing.
-
-        `secure_delete` zeroes a deleted row where it stands, but SQLite leaves copies of rows in
-        the unused parts of pages whenever it moves rows between pages; only a rewrite drops those.
+        """Drop every byte of deleted rows from the database and its log.
 
         Returns:
-            Whether the log could be cut; it cannot while another program reads.
+            Whether that was possible; it is not while another program reads an older moment.
         """
-        with self.reading.connect() as connection:
-            # Neither can run inside a transaction, so both go past SQLAlchemy's.
-            raw = connection.connection.dbapi_connection
-            assert isinstance(raw, sqlite3.Connection)
-            raw.execute("VACUUM")
-            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
 
 
-def open_database(file: Path) -> Database:
-    """Open an existing SQLite database; nothing is read yet."""
-    url = URL.create("sqlite", database=_uri(file), query={"uri": "true"})
-    engine = create_engine(url, connect_args={"isolation_level": None})
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return Database(file, engine, engine.execution_options(writes=True))
+def open_database(where: Location) -> Database:
+    """Open an existing database; nothing is read yet.
+
+    Raises:
+        MissingExtraError: PostgreSQL's driver is not installed.
+    """
+    return SqliteDatabase.open(where) if where.url is None else PostgresDatabase.open(where)
 
 
-def make_database(file: Path) -> None:
-    """Make an empty database that keeps a write-ahead log, unless there is one."""
-    connection = sqlite3.connect(file)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
+def make_database(where: Location) -> None:
+    """Make an empty SQLite database unless there is one; PostgreSQL's is made by its owner."""
+    if where.url is None:
+        make_sqlite(where.file)
 
 
 @contextmanager
-def told(file: Path) -> Iterator[None]:
+def told(where: Location) -> Iterator[None]:
     """Turn the database's and the file system's errors into sentences.
 
     Raises:
@@ -90,49 +125,29 @@ def told(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
+    except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise CasebookError(f"the casebook {file.parent} {_reason(str(cause))}") from error
+        raise CasebookError(f"the casebook {where} {_reason(cause, where=where)}") from error
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise CasebookError(f"the casebook {file.parent} {_reason('full')}") from error
+            raise CasebookError(f"the casebook {where} {_FULL}") from error
         reason = (error.strerror or str(error)).lower()
         raise CasebookError(
-            f"{error.filename or file.parent} cannot be read or written: {reason}; what the "
+            f"{error.filename or where.folder} cannot be read or written: {reason}; what the "
             "casebook held before is unchanged."
         ) from error
 
 
-def _reason(cause: str) -> str:
-    known = {
-        "full": "cannot grow: the disk is full; make room and run the same again.",
-        "locked": f"is in use by another program for more than {_WAIT_S} s; try again later.",
-        "readonly": "cannot be written: it is read-only; check its owner and permissions.",
-        "malformed": "is damaged; take it from a backup.",
-        "not a database": "is no casebook: its casebook.sqlite is another kind of file.",
-        "unable to open": "cannot be opened; check that it is there and may be read.",
-    }
-    for word, sentence in known.items():
-        if word in cause:
+def _reason(cause: BaseException | None, *, where: Location) -> str:
+    if isinstance(cause, PoolTimeoutError):
+        return _BUSY
+    state = getattr(cause, "sqlstate", None) or ""
+    for length in (5, 3, 2):
+        if sentence := _STATES.get(state[:length]):
             return sentence
-    return f"cannot be used: {cause}."
-
-
-def _uri(file: Path) -> str:
-    """The file as a URI that never makes it, and that opens one on a read-only disk."""
-    path = quote(str(file.absolute()))
-    log = file.with_name(f"{file.name}-wal")
-    if os.access(file.parent, os.W_OK) or log.exists():
-        return f"file:{path}?mode=rw"
-    # Without a place for the log's index SQLite opens only what it is told nobody changes.
-    return f"file:{path}?mode=ro&immutable=1"
-
-
-def _set_up(connection: sqlite3.Connection, _record: object) -> None:
-    for setting in _SETTINGS:
-        connection.execute(setting)
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    said = str(cause)
+    for words, sentence in _SAID.items():
+        if not state and words in said:
+            return sentence
+    first = said.partition("\n")[0]
+    return f"cannot be used: {where.without_secrets(first).rstrip('.')}."

@@ -24,9 +24,10 @@ from sqlalchemy import (
 )
 
 from dermtwin.casebook.database import Database
+from dermtwin.casebook.location import DATABASE
 from dermtwin.casebook.schema import ENCODERS, IMAGES, UNSETTLED
-from dermtwin.casebook.store import DATABASE, Store
 from dermtwin.casebook.store import ENCODERS as ENCODER_FOLDER
+from dermtwin.casebook.store import Store
 from dermtwin.errors import CasebookError
 
 TRACES = DATABASE
@@ -80,7 +81,7 @@ def remove_traces(database: Database, *, owner: str | None) -> None:
         return
     if not database.leave_no_traces():
         raise CasebookError(
-            f"the log of {database.file.parent} cannot be emptied, because another program reads "
+            f"the log of {database.where} cannot be emptied, because another program reads "
             "the casebook all the time; end that first."
         )
     with database.writing.begin() as connection:

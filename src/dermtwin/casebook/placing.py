@@ -1,9 +1,11 @@
-"""One case into the record: within one transaction, whole or not at all."""
+"""What a case is to the record, what becomes of it, and how one that is there is altered."""
 
 import json
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +21,16 @@ from sqlalchemy import (
     update,
 )
 
-from dermtwin.casebook.records import MANY, VECTOR, EncoderRecord, Record, chunks, records
+from dermtwin.casebook.holding import held
+from dermtwin.casebook.records import MANY, Record, chunks, records
 from dermtwin.casebook.schema import (
     CASES,
     CHANGES,
-    CODES,
-    IMAGES,
     LESIONS,
     PATIENTS,
     PLAIN_FIELDS,
 )
+from dermtwin.casebook.store import image_path, thumbnail_path
 from dermtwin.images import Header
 from dermtwin.vocabulary import FIELDS, Case
 
@@ -45,10 +47,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of a case, and for the last two outcomes a sentence that says why."""
+    """What became of a case.
+
+    Attributes:
+        outcome: whether it went in.
+        message: for the last two outcomes, a sentence that says why.
+        case_key: the number of a case that was added or updated.
+        patient_key: its patient's, where known.
+    """
 
     outcome: Outcome
     message: str = ""
+    case_key: int | None = None
+    patient_key: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +70,24 @@ class NewImage:
         data: the file.
         sha256: its digest.
         header: its format and size.
+        thumbnail: a small copy of it, JPEG.
         vector: float32 [D], its code by the casebook's encoder.
+        bits: the signs of the encoder's bits, packed; None: it has none.
+        phash: its perceptual hash, 64 bits; None: it is compared with no other image.
     """
 
     data: bytes
     sha256: str
     header: Header
+    thumbnail: bytes
     vector: NDArray[np.float32]
+    bits: bytes | None = None
+    phash: int | None = None
+
+    def files(self) -> dict[str, bytes]:
+        """What is to be written, by path relative to the casebook."""
+        path = image_path(self.sha256, format=self.header.format)
+        return {path: self.data, thumbnail_path(self.sha256): self.thumbnail}
 
 
 def differing_fields(case: Case, other: Case) -> list[str]:
@@ -92,23 +114,6 @@ def compare(case: Case, *, sha256: str, there: Record) -> Placed:
     return Placed(Outcome.ALREADY_THERE)
 
 
-def place(connection: Connection, case: Case, *, image: NewImage, encoder: EncoderRecord) -> Placed:
-    """Put a new case in; one of its name that is there already is left alone."""
-    found = _look(connection, case, sha256=image.sha256)
-    if found.case_key is not None:
-        there = records(connection, [case.isic_id])[case.isic_id]
-        return compare(case, sha256=image.sha256, there=there)
-    if found.other_patient is not None:
-        return _foreign_patient(case, found.other_patient)
-    image_key = found.image_key or connection.scalar(_NEW_IMAGE, _image_values(image))
-    values = _values(connection, case, found) | {"image_key": image_key}
-    key = connection.scalar(_NEW_CASE, values)
-    vector = image.vector.astype(VECTOR).tobytes()
-    connection.execute(_NEW_CODE, {"case_key": key, "encoder_key": encoder.key, "vector": vector})
-    connection.execute(_NEW_CHANGE, {"case_key": key, "kind": "added"})
-    return Placed(Outcome.ADDED)
-
-
 def alter(connection: Connection, case: Case, *, sha256: str) -> Placed:
     """Give a case that is there new values."""
     there = records(connection, [case.isic_id]).get(case.isic_id)
@@ -118,15 +123,20 @@ def alter(connection: Connection, case: Case, *, sha256: str) -> Placed:
     found = compare(case, sha256=sha256, there=there)
     if found.outcome is not Outcome.DIFFERS:
         return found
-    keys = _look(connection, case, sha256=sha256)
+    keys = _look(connection, case)
     if keys.other_patient is not None:
-        return _foreign_patient(case, keys.other_patient)
+        return foreign_patient(case, keys.other_patient)
+    if case.patient_id != there.case.patient_id and (holds := held(connection, [there.key])):
+        return Placed(
+            Outcome.REFUSED,
+            f"{case.isic_id} cannot be given another patient: a hold stands on {holds[0]}.",
+        )
     before = owners_of(connection, [there.key])
     values = _values(connection, case, keys)
     connection.execute(update(CASES).where(CASES.c.key == there.key).values(values))
     connection.execute(_NEW_CHANGE, {"case_key": there.key, "kind": "altered"})
     remove_unused(connection, before)
-    return Placed(Outcome.UPDATED)
+    return Placed(Outcome.UPDATED, case_key=there.key, patient_key=values["patient_key"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +179,12 @@ def _remove_unused(
 
 
 # Made once: to build a statement takes longer than to run it.
-_NEW_CASE = insert(CASES).returning(CASES.c.key)
-_NEW_IMAGE = insert(IMAGES).returning(IMAGES.c.key)
 _NEW_LESION = insert(LESIONS).returning(LESIONS.c.key)
 _NEW_PATIENT = insert(PATIENTS).returning(PATIENTS.c.key)
-_NEW_CODE = insert(CODES)
 _NEW_CHANGE = insert(CHANGES)
 
-_ISIC_ID, _LESION_ID, _PATIENT_ID, _SHA256 = (
-    bindparam(name, type_=Text) for name in ("isic_id", "lesion_id", "patient_id", "sha256")
+_ISIC_ID, _LESION_ID, _PATIENT_ID = (
+    bindparam(name, type_=Text) for name in ("isic_id", "lesion_id", "patient_id")
 )
 # A patient to whom the case's lesion belongs by other cases.
 _OTHER_PATIENT = (
@@ -194,10 +201,8 @@ _LOOK = select(
     *(
         question.scalar_subquery().label(name)
         for name, question in {
-            "case_key": select(CASES.c.key).where(CASES.c.isic_id == _ISIC_ID),
             "lesion_key": select(LESIONS.c.key).where(LESIONS.c.lesion_id == _LESION_ID),
             "patient_key": select(PATIENTS.c.key).where(PATIENTS.c.patient_id == _PATIENT_ID),
-            "image_key": select(IMAGES.c.key).where(IMAGES.c.sha256 == _SHA256),
             "other_patient": _OTHER_PATIENT,
         }.items()
     )
@@ -208,30 +213,28 @@ _LOOK = select(
 class _Found:
     """The keys that a case's names have already; None: not yet."""
 
-    case_key: int | None
     lesion_key: int | None
     patient_key: int | None
-    image_key: int | None
     other_patient: str | None
 
 
-def _look(connection: Connection, case: Case, *, sha256: str) -> _Found:
+def _look(connection: Connection, case: Case) -> _Found:
     names = {
         "isic_id": case.isic_id,
         "lesion_id": case.lesion_id,
         "patient_id": case.patient_id,
-        "sha256": sha256,
     }
     return _Found(*connection.execute(_LOOK, names).one())
 
 
-def _values(connection: Connection, case: Case, found: _Found) -> dict[str, object]:
+def _values(connection: Connection, case: Case, found: _Found) -> dict[str, Any]:
     """A case's row but for its image; lesion and patient are given keys where they have none."""
     lesion, patient = found.lesion_key, found.patient_key
     if lesion is None and case.lesion_id is not None:
         lesion = connection.scalar(_NEW_LESION, {"lesion_id": case.lesion_id})
     if patient is None and case.patient_id is not None:
-        patient = connection.scalar(_NEW_PATIENT, {"patient_id": case.patient_id})
+        named = {"patient_id": case.patient_id, "audit_key": secrets.token_bytes(16)}
+        patient = connection.scalar(_NEW_PATIENT, named)
     plain = {name: getattr(case, name) for name in PLAIN_FIELDS}
     return plain | {
         "isic_id": case.isic_id,
@@ -241,17 +244,8 @@ def _values(connection: Connection, case: Case, found: _Found) -> dict[str, obje
     }
 
 
-def _image_values(image: NewImage) -> dict[str, object]:
-    return {
-        "sha256": image.sha256,
-        "format": image.header.format,
-        "width": image.header.width,
-        "height": image.header.height,
-        "bytes": len(image.data),
-    }
-
-
-def _foreign_patient(case: Case, other: str) -> Placed:
+def foreign_patient(case: Case, other: str) -> Placed:
+    """The refusal of a case whose lesion belongs to another patient."""
     return Placed(
         Outcome.REFUSED,
         f"{case.isic_id}: lesion {case.lesion_id} belongs to patient {other} in the casebook, "

@@ -1,26 +1,23 @@
 """Cases, read from the record."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, func, select
 
 from dermtwin.casebook.schema import (
     CASES,
     CHANGES,
-    CODES,
     ENCODERS,
     IMAGES,
     LESIONS,
     PATIENTS,
 )
-from dermtwin.errors import CasebookError
-from dermtwin.gallery import Entries, Exclusion
+from dermtwin.gallery import Exclusion
 from dermtwin.vocabulary import FIELDS, Case
 
 T = TypeVar("T")
@@ -81,6 +78,11 @@ def records(connection: Connection, isic_ids: Collection[str]) -> dict[str, Reco
     return {record.case.isic_id: record for record in found}
 
 
+def all_records(connection: Connection) -> list[Record]:
+    """Every case, in the order of their keys."""
+    return [_record(row) for row in connection.execute(_SELECT.order_by(CASES.c.key))]
+
+
 def records_of_image(connection: Connection, sha256: str) -> list[Record]:
     """The cases of an image, by name; identical files may belong to several."""
     rows = connection.execute(_SELECT.where(IMAGES.c.sha256 == sha256).order_by(CASES.c.isic_id))
@@ -107,41 +109,6 @@ def changed_keys(connection: Connection, *, since: int) -> list[int]:
     """The keys of the cases that changed after a change."""
     changes = select(CHANGES.c.case_key).where(CHANGES.c.seq > since).distinct()
     return list(connection.scalars(changes.order_by(CHANGES.c.case_key)))
-
-
-def entries(
-    connection: Connection, *, encoder: EncoderRecord, dimension: int, keys: Sequence[int] | None
-) -> Entries:
-    """The codes and fields of cases by one encoder, in the order of their keys.
-
-    Args:
-        connection: the record.
-        encoder: whose codes.
-        dimension: how many numbers each has.
-        keys: of which cases; None: of all. Those not there are passed over.
-    """
-    wanted = (
-        select(CASES.c.key, CODES.c.vector, *_FIELD_COLUMNS)
-        .select_from(_JOINED.join(CODES))
-        .where(CODES.c.encoder_key == encoder.key)
-        .order_by(CASES.c.key)
-    )
-    if keys is None:
-        rows = connection.execute(wanted).all()
-    else:
-        rows = [
-            row
-            for part in chunks(sorted(keys), size=MANY)
-            for row in connection.execute(wanted.where(CASES.c.key.in_(part)))
-        ]
-    if not rows:
-        return Entries.empty(dimension)
-    found_keys, vectors, *columns = zip(*rows, strict=True)
-    return Entries(
-        keys=np.array(found_keys, dtype=np.int64),
-        codes=_codes(vectors, dimension=dimension),
-        columns=dict(zip(FIELDS, columns, strict=True)),
-    )
 
 
 def kin(
@@ -190,16 +157,6 @@ def chunks(items: Iterable[T], *, size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while part := list(islice(remaining, size)):
         yield part
-
-
-def _codes(vectors: Sequence[bytes], *, dimension: int) -> NDArray[np.float32]:
-    if {len(vector) for vector in vectors} != {VECTOR.itemsize * dimension}:
-        raise CasebookError(
-            f"a code here has not the {dimension} numbers of the encoder; "
-            "dermtwin check tells more."
-        )
-    values = np.frombuffer(b"".join(vectors), dtype=VECTOR)
-    return values.reshape(len(vectors), dimension).astype(np.float32, copy=False)
 
 
 _SELECT: Select[Any] = select(

@@ -21,10 +21,13 @@ from dermtwin.vocabulary import FIELDS
 
 METADATA = MetaData()
 
+# A number as large as either database gives.
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 PATIENTS = Table(
     "patients",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("patient_id", Text, nullable=False, unique=True),
     Column("audit_key", LargeBinary),
 )
@@ -32,21 +35,21 @@ PATIENTS = Table(
 LESIONS = Table(
     "lesions",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("lesion_id", Text, nullable=False, unique=True),
 )
 
 IMAGES = Table(
     "images",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("sha256", Text, nullable=False, unique=True),
     Column("format", Text, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", NUMBER, nullable=False),
     # A perceptual hash of 64 bits, as a signed number: near-duplicates differ in few bits.
-    Column("phash", BigInteger),
+    Column("phash", NUMBER),
 )
 
 # `isic_id` has a column of its own type; lesion and patient are rows of theirs.
@@ -55,11 +58,11 @@ PLAIN_FIELDS = tuple(name for name in FIELDS if name not in ("isic_id", "lesion_
 CASES = Table(
     "cases",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("isic_id", Text, nullable=False, unique=True),
-    Column("image_key", Integer, ForeignKey("images.key"), nullable=False),
-    Column("lesion_key", Integer, ForeignKey("lesions.key")),
-    Column("patient_key", Integer, ForeignKey("patients.key")),
+    Column("image_key", NUMBER, ForeignKey("images.key"), nullable=False),
+    Column("lesion_key", NUMBER, ForeignKey("lesions.key")),
+    Column("patient_key", NUMBER, ForeignKey("patients.key")),
     *(Column(name, Integer if name == "age_approx" else Text) for name in PLAIN_FIELDS),
     Column("extra", Text, nullable=False),
     Column("audit_key", LargeBinary),
@@ -68,7 +71,7 @@ CASES = Table(
 ENCODERS = Table(
     "encoders",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("card", Text, nullable=False),
     Column("is_current", Boolean, nullable=False),
@@ -77,8 +80,8 @@ ENCODERS = Table(
 CODES = Table(
     "codes",
     METADATA,
-    Column("case_key", Integer, ForeignKey("cases.key"), primary_key=True),
-    Column("encoder_key", Integer, ForeignKey("encoders.key"), primary_key=True),
+    Column("case_key", NUMBER, ForeignKey("cases.key"), primary_key=True),
+    Column("encoder_key", NUMBER, ForeignKey("encoders.key"), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
     # The encoder's bits, where it has them: the signs, packed, the first in the highest bit.
     Column("bits", LargeBinary),
@@ -88,8 +91,8 @@ CODES = Table(
 CHANGES = Table(
     "changes",
     METADATA,
-    Column("seq", Integer, primary_key=True),
-    Column("case_key", Integer, nullable=False),
+    Column("seq", NUMBER, primary_key=True),
+    Column("case_key", NUMBER, nullable=False),
     Column("kind", Text, nullable=False),
 )
 
@@ -106,12 +109,12 @@ UNSETTLED = Table(
 AUDIT = Table(
     "audit",
     METADATA,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", NUMBER, primary_key=True),
     Column("at", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("verb", Text, nullable=False),
     Column("encoder", Text),
-    Column("version", Integer, nullable=False),
+    Column("version", NUMBER, nullable=False),
     Column("details", Text, nullable=False),
     Column("chain", LargeBinary, nullable=False),
 )
@@ -121,14 +124,14 @@ AUDIT_SUBJECTS = Table(
     "audit_subjects",
     METADATA,
     Column("subject", LargeBinary, primary_key=True),
-    Column("seq", Integer, ForeignKey("audit.seq"), primary_key=True),
+    Column("seq", NUMBER, ForeignKey("audit.seq"), primary_key=True),
 )
 
 # Patients who must not be erased.
 HOLDS = Table(
     "holds",
     METADATA,
-    Column("patient_key", Integer, ForeignKey("patients.key"), primary_key=True),
+    Column("patient_key", NUMBER, ForeignKey("patients.key"), primary_key=True),
     Column("why", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("at", Text, nullable=False),
@@ -138,11 +141,22 @@ HOLDS = Table(
 COPIES = Table(
     "copies",
     METADATA,
-    Column("key", Integer, primary_key=True),
+    Column("key", NUMBER, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("at", Text, nullable=False),
 )
+
+# The casebook's own secrets, by what they are for.
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+# One row: which casebook this is, so that a folder of image files is not taken for another's.
+IDENTITY = Table("identity", METADATA, Column("id", Text, primary_key=True))
 
 MIGRATIONS = Table(
     "migrations",

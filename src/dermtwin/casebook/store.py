@@ -1,4 +1,4 @@
-"""A casebook's files: images named by their content, encoders by their id.
+"""A casebook's files: images and thumbnails named by their content, encoders by their id.
 
 A file is written under a temporary name, forced to the disk and renamed, so that under its own name
 it is always whole. Whether a row names it is the journal's business.
@@ -6,24 +6,34 @@ it is always whole. Whether a row names it is the journal's business.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
+from dermtwin.casebook.location import Location
 from dermtwin.files import sync
+from dermtwin.running import in_order
 
-DATABASE = "casebook.sqlite"
 IMAGES = "images"
+THUMBNAILS = "thumbnails"
 ENCODERS = "encoders"
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 _TEMPORARY = ".part"
+# Threads that wait for the disk, not for a core.
+_AT_ONCE = 8
 
 
 def image_path(sha256: str, *, format: str) -> str:  # noqa: A002 - the picture's format
     """Where an image lies, relative to the casebook."""
     return f"{IMAGES}/{sha256[:2]}/{sha256}.{_SUFFIXES[format]}"
+
+
+def thumbnail_path(sha256: str) -> str:
+    """Where an image's thumbnail lies, relative to the casebook."""
+    return f"{THUMBNAILS}/{sha256[:2]}/{sha256}.jpg"
 
 
 def encoder_path(encoder_id: str) -> str:
@@ -32,20 +42,20 @@ def encoder_path(encoder_id: str) -> str:
 
 
 class Store:
-    """The files of one casebook; paths are relative to its folder."""
+    """The files of one casebook; paths are relative to its folder.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Attributes:
+        database: the casebook's place, as its errors name it.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.database = location
+        self.folder = location.folder
         self._numbers = count()
-
-    @property
-    def database(self) -> Path:
-        """The record's file."""
-        return self.folder / DATABASE
 
     def make(self) -> None:
         """Make the folders that files go to."""
-        for name in (IMAGES, ENCODERS):
+        for name in (IMAGES, THUMBNAILS, ENCODERS):
             (self.folder / name).mkdir(exist_ok=True)
         sync(self.folder)
 
@@ -67,22 +77,36 @@ class Store:
             data: what.
             owner: the writer under whose name the journal expects the file.
         """
-        path = self.path(relative)
-        if path.is_file():
-            return
-        self._make_folder(path.parent)
+        if not self.exists(relative):
+            folder = self.path(relative).parent
+            self._make_folder(folder)
+            self._write((relative, data), owner=owner)
+            sync(folder)
+
+    def write_all(self, files: Mapping[str, bytes], *, owner: str) -> None:
+        """Write files as `write` does, many at once: the disk is waited for together."""
+        new = {path: data for path, data in files.items() if not self.exists(path)}
+        folders = sorted({self.path(path).parent for path in new})
+        for folder in folders:
+            self._make_folder(folder)
+        for _ in in_order(partial(self._write, owner=owner), new.items(), workers=_AT_ONCE):
+            pass
+        for _ in in_order(sync, folders, workers=_AT_ONCE):
+            pass
+
+    def _write(self, file: tuple[str, bytes], *, owner: str) -> None:
+        path, data = self.path(file[0]), file[1]
         temporary = path.with_name(f"{_prefix(path, owner)}{next(self._numbers)}{_TEMPORARY}")
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            with temporary.open("xb") as opened:
+                opened.write(data)
+                opened.flush()
+                os.fsync(opened.fileno())
             temporary.replace(path)
         except OSError:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        sync(path.parent)
 
     def remove(self, relative: str) -> None:
         """Remove a file, if it is there, and see to it that it stays removed."""
@@ -98,8 +122,8 @@ class Store:
             temporary.unlink(missing_ok=True)
 
     def files(self) -> Iterator[str]:
-        """All files of images and encoders, temporary ones too, in order."""
-        for name in (IMAGES, ENCODERS):
+        """All files of images, thumbnails and encoders, temporary ones too, in order."""
+        for name in (IMAGES, THUMBNAILS, ENCODERS):
             for path in sorted((self.folder / name).rglob("*")):
                 if not path.is_dir():
                     yield path.relative_to(self.folder).as_posix()

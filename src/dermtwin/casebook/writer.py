@@ -1,22 +1,26 @@
 """The one door for changes: cases in, encoder in, cases out."""
 
 import secrets
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, insert
 
-from dermtwin.casebook import journal, records
+from dermtwin.casebook import auditing, bulk, journal, records
 from dermtwin.casebook.casebook import Casebook
+from dermtwin.casebook.copies import copies
 from dermtwin.casebook.database import told
-from dermtwin.casebook.forgetting import ForgetReport, Kind, cases_of, erase
-from dermtwin.casebook.placing import NewImage, Outcome, Placed, alter, place
+from dermtwin.casebook.forgetting import Kind, cases_of, erase, plan
+from dermtwin.casebook.holding import refuse_held
+from dermtwin.casebook.placing import NewImage, Outcome, Placed, alter
+from dermtwin.casebook.receipt import ForgetReport
 from dermtwin.casebook.records import EncoderRecord
 from dermtwin.casebook.schema import ENCODERS
-from dermtwin.casebook.store import IMAGES, WriterLock, encoder_path, image_path
+from dermtwin.casebook.store import IMAGES, WriterLock, encoder_path
+from dermtwin.casebook.traces import Looked, Marks, look
 from dermtwin.errors import CasebookError
 from dermtwin.vocabulary import Case
 
@@ -25,15 +29,14 @@ class Writer:
     """Someone who changes a casebook; several may at once, in several processes.
 
     Used as a context. Entering settles what a writer that was cut short left behind, if nobody else
-    writes; leaving settles what this one began and did not finish. Only `write_image` may be called
-    from other threads. Every method raises CasebookError where the casebook cannot be written.
+    writes; leaving settles what this one began and did not finish. One thread at a time
+    may call it. Every method raises CasebookError where the casebook cannot be written.
     """
 
     def __init__(self, casebook: Casebook) -> None:
         self._casebook = casebook
         self._store = casebook.store
         self._owner = secrets.token_hex(8)
-        self._awaited: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         with told(self._store.database):
@@ -89,71 +92,152 @@ class Writer:
             )
         return current
 
-    def expect(self, paths: Iterable[str]) -> None:
-        """Announce image files that are going to be written; nothing may be written before."""
-        paths = list(paths)
+    def write_images(self, images: Sequence[NewImage]) -> None:
+        """Announce the files of images, and write them; they are on the disk when this returns."""
+        files = {path: data for image in images for path, data in image.files().items()}
         with self._casebook.writing() as connection:
-            journal.note(connection, paths, owner=self._owner)
-        self._awaited.update(paths)
-
-    def write_image(self, image: NewImage) -> None:
-        """Write an image's file, announced before; it is on the disk when this returns."""
+            journal.note(connection, files, owner=self._owner)
         with told(self._store.database):
-            self._store.write(_path_of(image), image.data, owner=self._owner)
+            self._store.write_all(files, owner=self._owner)
 
-    def place(self, case: Case, *, image: NewImage, encoder: EncoderRecord) -> Placed:
-        """Put a case in whose image was written; it is there for good when this returns."""
-        path = _path_of(image)
+    def place_all(
+        self, rows: Sequence[tuple[Case, NewImage]], *, encoder: EncoderRecord
+    ) -> list[Placed]:
+        """Put cases in whose images were written; all are there for good when this returns.
+
+        Raises:
+            CasebookError: the casebook was given another encoder meanwhile.
+        """
         while True:
             with self._casebook.writing() as connection:
-                # Files vanish only within such a transaction: one seen here stays.
-                if is_written := self._store.exists(path):
-                    placed = place(connection, case, image=image, encoder=encoder)
-                    self._strike_out_if_last(connection, path, placed)
-            if is_written:
-                self._awaited[path] -= 1
-                return placed
+                self._refuse_unless_current(connection, encoder)
+                # Files vanish only within such a transaction: those seen here stay.
+                lost = [image for _, image in rows if not self._is_written(image)]
+                if not lost:
+                    return self._place_all(connection, rows, encoder=encoder)
             # Somebody forgot the same image meanwhile: once more from the start.
-            self._write(path, image.data)
+            self.write_images(lost)
 
     def alter(self, case: Case, *, sha256: str) -> Placed:
         """Give a case that is there new values; altered for good when this returns."""
         with self._casebook.writing() as connection:
-            return alter(connection, case, sha256=sha256)
+            placed = alter(connection, case, sha256=sha256)
+            _note_add(connection, [placed])
+            return placed
 
-    def forget(self, kind: Kind, name: str) -> ForgetReport:
-        """Erase the cases of a patient or lesion, or one case, from rows, codes and files.
+    def forget(self, kind: Kind, name: str, *, who: str | None = None) -> ForgetReport:
+        """Erase the cases of a patient, lesion or image, or one case; then look for what is left.
+
+        Args:
+            kind: what is named.
+            name: its name; of an image its SHA-256.
+            who: who asks; None: `auditing.user()`.
 
         Raises:
+            HeldError: a hold forbids it.
             CasebookError: nothing of that name is here; or it is gone from every answer, but not
                 yet from the disk, because that is full or another program reads all the time.
         """
+        who = who or auditing.user()
         with self._casebook.writing() as connection:
             keys = cases_of(connection, kind, name)
-            if not keys:
-                raise CasebookError(
-                    f"the casebook {self._casebook.path} holds no {kind} {name}; "
-                    "nothing was forgotten."
+            if keys:
+                refuse_held(connection, keys)
+                gone, marks = plan(connection, keys)
+                owners, paths = erase(connection, keys)
+                journal.note(connection, [*paths, journal.TRACES], owner=self._owner)
+                # Those patients who stay are told that something of theirs went.
+                auditing.note(
+                    connection,
+                    verb="forget",
+                    who=who,
+                    patients=owners.patients,
+                    details={"by": kind, "cases": len(keys), "images": len(gone.images)},
                 )
-            report, paths = erase(connection, keys)
-            journal.note(connection, [*paths, journal.TRACES], owner=self._owner)
+                audit = auditing.head(connection)
+        if not keys:
+            raise self._nothing_left(kind, name)
         try:
             self._settle(owner=self._owner)
         except CasebookError as error:
             raise CasebookError(
                 f"{kind} {name} is gone from every answer, but not yet from the disk: {error} "
-                f"Then run: dermtwin check --casebook {self._casebook.path}"
+                f"Then run: dermtwin check --casebook {self._casebook.path.quoted}"
             ) from error
-        return report
+        return ForgetReport(
+            kind=kind,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            who=who,
+            cases=len(gone.cases),
+            lesions=len(gone.lesions),
+            patients=len(gone.patients),
+            images=len(gone.images),
+            thumbnails=len(gone.images),
+            codes=gone.codes,
+            audit_keys=gone.audit_keys,
+            looked=self._look(marks),
+            copies=tuple(copies(self._casebook)),
+            audit=audit,
+        )
 
-    def _strike_out_if_last(self, connection: Connection, path: str, placed: Placed) -> None:
-        """A row names the file now; but another row of ours may be about to write it too."""
-        if placed.outcome is not Outcome.REFUSED and self._awaited[path] <= 1:
+    def _look(self, marks: Marks) -> Looked:
+        with told(self._store.database):
+            return look(self._casebook.database, self._store, marks)
+
+    def _nothing_left(self, kind: Kind, name: str) -> CasebookError:
+        """That there is nothing to forget, told only after looking."""
+        is_digest = kind == "image"
+        marks = Marks.of(digests=[name]) if is_digest else Marks.of(names=[name])
+        looked = self._look(marks)
+        found = (
+            f"Nothing left of it: its name was looked for in {looked.files:,} files' names and "
+            f"{looked.bytes:,} bytes."
+            if looked.is_gone and marks.all
+            else f"But its name stands in {', '.join(looked.left)}; look at that by hand."
+            if looked.left
+            else "Its name is too short to be looked for in bytes."
+        )
+        also = "".join(
+            f" It is part of {count:,} values in {at}." for at, count in looked.elsewhere.items()
+        )
+        return CasebookError(
+            f"the casebook {self._casebook.path} holds no {kind} {name}; nothing was forgotten. "
+            f"{found}{also}"
+        )
+
+    def _place_all(
+        self,
+        connection: Connection,
+        rows: Sequence[tuple[Case, NewImage]],
+        *,
+        encoder: EncoderRecord,
+    ) -> list[Placed]:
+        placed = bulk.place_all(connection, rows, encoder=encoder)
+        named = {
+            path
+            for each, (_, image) in zip(placed, rows, strict=True)
+            if each.outcome is not Outcome.REFUSED
+            for path in image.files()
+        }
+        for path in sorted(named):
             journal.strike_out(connection, path, owner=self._owner)
+        _note_add(connection, placed, encoder=encoder.id)
+        return placed
+
+    def _is_written(self, image: NewImage) -> bool:
+        return all(self._store.exists(path) for path in image.files())
+
+    def _refuse_unless_current(self, connection: Connection, encoder: EncoderRecord) -> None:
+        current = records.current_encoder(connection)
+        if current is None or current.id != encoder.id:
+            raise CasebookError(
+                f"the casebook {self._casebook.path} was given another encoder meanwhile; "
+                "run the same again."
+            )
 
     def _write(self, path: str, data: bytes) -> None:
-        self.expect([path])
-        self._awaited[path] -= 1
+        with self._casebook.writing() as connection:
+            journal.note(connection, [path], owner=self._owner)
         with told(self._store.database):
             self._store.write(path, data, owner=self._owner)
 
@@ -172,5 +256,10 @@ def other_encoder(casebook: Casebook, has: EncoderRecord, *, given: EncoderRecor
     )
 
 
-def _path_of(image: NewImage) -> str:
-    return image_path(image.sha256, format=image.header.format)
+def _note_add(
+    connection: Connection, placed: Iterable[Placed], *, encoder: str | None = None
+) -> None:
+    cases = [each.case_key for each in placed if each.case_key is not None]
+    if cases:
+        details = {"cases": len(cases)}
+        auditing.note(connection, verb="add", cases=cases, encoder=encoder, details=details)

@@ -8,6 +8,7 @@ import typer
 import dermtwin
 from dermtwin.cli.options import Casebook
 from dermtwin.cli.printing import complain, note, track
+from dermtwin.verbs.adding import OnDuplicate
 
 
 def command(
@@ -25,12 +26,37 @@ def command(
     update: Annotated[
         bool, typer.Option("--update", help="Take over changed values of cases already there.")
     ] = False,
+    on_duplicate: Annotated[
+        OnDuplicate,
+        typer.Option(
+            help="An image that shows the photograph of another lesion's case: add and tell it, "
+            "leave it out, or call its row a bad one."
+        ),
+    ] = OnDuplicate.REPORT,
+    pseudonym_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file whose bytes are the key of the names that patients of DICOM files are "
+            "given; unless given, the casebook has its own.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Add cases to a casebook. Adding twice changes nothing; a bad row is told and left out.
 
     Example: dermtwin add parts/train --casebook cases
+
+    Example: dermtwin add dicom --casebook cases --on-duplicate skip
     """
-    report = dermtwin.add(dataset, casebook=casebook, encoder=encoder, update=update, track=track)
+    report = dermtwin.add(
+        dataset,
+        casebook=casebook,
+        encoder=encoder,
+        update=update,
+        on_duplicate=on_duplicate,
+        pseudonym_key=pseudonym_key,
+        track=track,
+    )
     for warning in report.warnings:
         note(warning)
     for fault in report.faults:

@@ -1,12 +1,14 @@
 """`dermtwin forget`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Casebook
-from dermtwin.cli.printing import note
+from dermtwin.casebook import ForgetReport
+from dermtwin.cli.options import Casebook, Json
+from dermtwin.cli.printing import note, print_json
 
 
 def command(
@@ -14,12 +16,43 @@ def command(
     casebook: Casebook,
     patient: Annotated[str | None, typer.Option(help="Forget all of this patient.")] = None,
     lesion: Annotated[str | None, typer.Option(help="Forget all images of this lesion.")] = None,
-    image: Annotated[str | None, typer.Option(help="Forget this one image (isic_id).")] = None,
+    case: Annotated[str | None, typer.Option(help="Forget this one case (isic_id).")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            help="Forget all cases that show this image: its file, or its SHA-256.",
+            metavar="FILE|SHA256",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would go, by name.")
+    ] = False,
+    receipt: Annotated[
+        Path | None, typer.Option(help="Write the receipt here too, as JSON; it names nobody.")
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Forget a patient, a lesion or an image: rows, codes, files and every later answer.
+    """Forget a patient, a lesion, a case or an image; then look whether all is gone.
 
-    Example: dermtwin forget --casebook cases --patient IP_0000001
+    Rows, codes, files, thumbnails and every later answer. The receipt says what was looked for
+    and found gone, and which copies may still hold it. Exit code 1: something is left.
+
+    Example: dermtwin forget --casebook cases --patient IP_0000001 --dry-run
     """
-    if sum(each is not None for each in (patient, lesion, image)) != 1:
-        raise typer.BadParameter("give one of --patient, --lesion and --image.")
-    note(str(dermtwin.forget(casebook=casebook, patient=patient, lesion=lesion, image=image)))
+    if sum(each is not None for each in (patient, lesion, case, image)) != 1:
+        raise typer.BadParameter("give one of --patient, --lesion, --case and --image.")
+    done = dermtwin.forget(
+        casebook=casebook,
+        patient=patient,
+        lesion=lesion,
+        case=case,
+        image=image,
+        dry_run=dry_run,
+        receipt=receipt,
+    )
+    if json:
+        print_json(done.to_json())
+    else:
+        note(str(done))
+    if isinstance(done, ForgetReport) and not done.is_gone:
+        raise typer.Exit(1)

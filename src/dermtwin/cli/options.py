@@ -1,17 +1,17 @@
 """The options that several verbs share, worded once."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+# Text, not a path: a path would make one slash of a URL's two.
 Casebook = Annotated[
-    Path,
+    str,
     typer.Option(
         "--casebook",
         envvar="DERMTWIN_CASEBOOK",
         show_default=False,
-        help="The casebook's folder.",
+        help="The casebook's folder, or postgresql://USER@HOST/DATABASE?images=FOLDER.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

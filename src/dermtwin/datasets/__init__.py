@@ -1,11 +1,13 @@
 """Folders of images with their tables: read, checked, split, drawn."""
 
+from dermtwin.datasets.dicom import describe_dicom, is_dicom
 from dermtwin.datasets.drawn.drawing import draw_dataset, draw_lesion
 from dermtwin.datasets.drawn.kinds import Kind
 from dermtwin.datasets.drawn.overlay import lay_artefact
 from dermtwin.datasets.drawn.photograph import Photograph
 from dermtwin.datasets.duplicates import (
     DETAIL_SIDE,
+    HASH_DISTANCE,
     SmallGrey,
     near_duplicates,
     near_duplicates_between,
@@ -13,6 +15,7 @@ from dermtwin.datasets.duplicates import (
     small_grey,
 )
 from dermtwin.datasets.fingerprint import fingerprint
+from dermtwin.datasets.hashing import perceptual_hashes
 from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.datasets.holding_out import hold_out_value
 from dermtwin.datasets.reading import read_dataset
@@ -28,6 +31,7 @@ from dermtwin.datasets.writing import write_table
 
 __all__ = [
     "DETAIL_SIDE",
+    "HASH_DISTANCE",
     "HELD_OUT_SEED",
     "HELD_OUT_SHARE",
     "Dataset",
@@ -40,15 +44,18 @@ __all__ = [
     "Split",
     "connect",
     "count_lesions",
+    "describe_dicom",
     "describe_faults",
     "draw_dataset",
     "draw_lesion",
     "fingerprint",
     "hold_out_value",
+    "is_dicom",
     "is_held_out",
     "lay_artefact",
     "near_duplicates",
     "near_duplicates_between",
+    "perceptual_hashes",
     "read_dataset",
     "same_photographs",
     "share_dataset",

@@ -1,7 +1,7 @@
 """Near-duplicates: one photograph that stands in a dataset twice, as it is or changed a little.
 
-Found in three steps. Equal bytes are duplicates. Otherwise pairs whose perceptual hashes (Zauner
-2010, from `imagehash`) are near are candidates, mirrored and turned copies included. A candidate is
+Found in three steps. Equal bytes are duplicates. Otherwise pairs whose perceptual hashes
+(`hashing`) are near are candidates, mirrored and turned copies included. A candidate is
 confirmed on pixels: both pictures are reduced to their fine detail (grey 64x64, the blurred picture
 taken away, divided by its local contrast) and correlated, best over shifts of a few pixels. Two
 photographs of one lesion agree in their coarse shape, copies of one photograph also in their grain.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from dermtwin.errors import MissingExtraError
+from dermtwin.datasets.hashing import TURNS, laid, perceptual_hashes
 from dermtwin.images import Rgb, decode, digest, read_file
 from dermtwin.running import Track, in_order, untracked
 
@@ -47,7 +47,6 @@ _DARK = 0.4
 _RIM = 7
 _SHIFTS = (-3, -2, -1, 0, 1, 2, 3)
 _BLOCK = 512
-_TURNS = 8
 
 _Pairs = NDArray[np.int64]
 """Candidates: int64 [n, 3] as first, second, turn of the second."""
@@ -76,7 +75,6 @@ def near_duplicates(images: Sequence[Path], *, track: Track = untracked) -> list
 
     Raises:
         ImageError: a file cannot be read or decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
     """
     prints = _take_prints(images, track=track)
     pairs = _find_pairs(prints, prints, track=track, within=True)
@@ -90,7 +88,6 @@ def near_duplicates_between(
 
     Raises:
         ImageError: a file cannot be read or decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
     """
     first, second = _take_prints(queries, track=track), _take_prints(gallery, track=track)
     return sorted(_find_pairs(first, second, track=track, within=False))
@@ -113,9 +110,9 @@ def same_photographs(grey: SmallGrey, others: Sequence[SmallGrey]) -> list[bool]
     detail, *details = (
         _detail(Image.fromarray(each)) for each in (grey, *map(others.__getitem__, near))
     )
-    laid = np.stack([_turn(detail, turn) for turn in range(_TURNS)])
+    poses = np.stack([laid(detail, turn) for turn in range(TURNS)])
     # [1, turns, 64, 33] times [near, 1, 64, 33]
-    product = _spectra(laid)[None] * np.conj(_spectra(np.stack(details)))[:, None]
+    product = _spectra(poses)[None] * np.conj(_spectra(np.stack(details)))[:, None]
     best = dict(zip(near, _over_shifts(product).max(axis=1), strict=True))
     return [bool(best.get(place, 0) >= CORRELATION) for place in range(len(others))]
 
@@ -125,8 +122,8 @@ def _agree_coarsely(grey: SmallGrey, others: Sequence[SmallGrey]) -> NDArray[np.
     if not others:
         return np.zeros(0, dtype=np.bool_)
     first, rest = _coarse(grey[None]), _coarse(np.stack(others))
-    laid = np.stack([_turn(first[0], turn).ravel() for turn in range(_TURNS)])
-    correlation = rest.reshape(len(others), -1) @ laid.T
+    poses = np.stack([laid(first[0], turn).ravel() for turn in range(TURNS)])
+    correlation = rest.reshape(len(others), -1) @ poses.T
     agrees: NDArray[np.bool_] = correlation.max(axis=1) >= _COARSE_CORRELATION
     return agrees
 
@@ -141,19 +138,17 @@ def _coarse(greys: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
-    imagehash = _import_imagehash()
-
-    def take(path: Path) -> tuple[str, list[int], Detail]:
+    def take(path: Path) -> tuple[str, NDArray[np.uint64], Detail]:
         data = read_file(path)
         grey = _small_grey(decode(data, name=str(path), at_least=DETAIL_SIDE))
-        return digest(data), _hash(grey, imagehash), _detail(grey)
+        return digest(data), perceptual_hashes(np.asarray(grey)), _detail(grey)
 
     taken = list(
         track(in_order(take, images), label="looking for near-duplicates", total=len(images))
     )
     return _Prints(
         np.array([each[0] for each in taken], dtype=np.str_),
-        np.array([each[1] for each in taken], dtype=np.uint64).reshape(-1, _TURNS),
+        np.array([each[1] for each in taken], dtype=np.uint64).reshape(-1, TURNS),
         np.array([each[2] for each in taken], dtype=np.float16).reshape(
             -1, DETAIL_SIDE, DETAIL_SIDE
         ),
@@ -163,26 +158,6 @@ def _take_prints(images: Sequence[Path], *, track: Track) -> _Prints:
 def _small_grey(rgb: Rgb) -> Image.Image:
     picture = Image.fromarray(rgb).convert("L")
     return picture.resize((DETAIL_SIDE, DETAIL_SIDE), Image.Resampling.BOX)
-
-
-def _import_imagehash() -> Any:  # noqa: ANN401
-    try:
-        import imagehash  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("Finding near-duplicates", extra="evaluate") from error
-    return imagehash
-
-
-def _hash(grey: Image.Image, imagehash: Any) -> list[int]:  # noqa: ANN401
-    # A smaller picture is turned, not the hash: a DCT hash cannot be.
-    small = np.asarray(grey.resize((32, 32), Image.Resampling.BOX))
-    turned = (Image.fromarray(_turn(small, turn)) for turn in range(_TURNS))
-    return [int(str(imagehash.phash(each)), 16) for each in turned]
-
-
-def _turn(array: NDArray[Any], turn: int) -> NDArray[Any]:
-    """The turn-th of the eight ways to lay a square picture: quarter turns, then mirrored ones."""
-    return np.ascontiguousarray(np.rot90(array.T if turn >= 4 else array, turn % 4))
 
 
 def _detail(grey: Image.Image) -> Detail:
@@ -243,7 +218,7 @@ def _equal_bytes(first: _Prints, second: _Prints, *, within: bool) -> Iterator[t
 def _candidates(first: _Prints, second: _Prints, *, start: int, within: bool) -> Iterator[_Pairs]:
     """Pairs of a block of `first` with all of `second` whose hashes are near, in small batches."""
     own = first.hashes[start : start + _BLOCK, 0]
-    for turn in range(_TURNS):
+    for turn in range(TURNS):
         distance = np.bitwise_count(own[:, None] ^ second.hashes[None, :, turn])
         i, j = np.nonzero(distance <= HASH_DISTANCE)
         i += start
@@ -257,7 +232,7 @@ def _correlate(first: _Prints, second: _Prints, pairs: _Pairs) -> NDArray[np.flo
     """Correlation of fine detail of each pair, the best over small shifts: float32 [n]."""
     left, i = np.unique(pairs[:, 0], return_inverse=True)
     seen = _spectra(first.details[left])
-    turned = np.stack([_turn(second.details[place], turn) for _, place, turn in pairs.tolist()])
+    turned = np.stack([laid(second.details[place], turn) for _, place, turn in pairs.tolist()])
     return _over_shifts(seen[i] * np.conj(_spectra(turned)))
 
 

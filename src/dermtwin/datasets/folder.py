@@ -72,10 +72,12 @@ class ImageFiles:
         self._taken.add(path.stem)
         return path if path.is_file() else None
 
-    def without_row(self) -> list[str]:
-        """Names of the files that no row has asked for, sorted."""
+    def without_row(self) -> list[Path]:
+        """The files that no row has asked for, by name."""
         left = set(self._by_stem) - self._taken
-        return sorted(path.name for stem in left for path in self._by_stem[stem])
+        return sorted(
+            (path for stem in left for path in self._by_stem[stem]), key=lambda path: path.name
+        )
 
 
 def _list_images(folder: Path) -> Iterator[Path]:

@@ -1,10 +1,12 @@
 """The one door through which a dataset comes in, whatever its layout."""
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dermtwin.datasets.checking import check_values
+from dermtwin.datasets.dicom import describe_dicom, is_dicom, list_dicom
 from dermtwin.datasets.folder import (
     ImageFiles,
     find_sisters,
@@ -21,24 +23,28 @@ from dermtwin.datasets.translation import (
     find_translators,
     is_one_hot,
 )
-from dermtwin.errors import DatasetError
+from dermtwin.errors import DatasetError, ImageError
 from dermtwin.running import Track, untracked
-from dermtwin.vocabulary import Case
 
 _EXAMPLES = 5
 
 
-def read_dataset(path: str | Path, *, track: Track = untracked) -> Dataset:
+def read_dataset(
+    path: str | Path, *, pseudonyms: bytes | None = None, track: Track = untracked
+) -> Dataset:
     """Read a folder of images with its table, or the table file itself.
 
     Known layouts: what the ISIC Archive writes (download or unpacked snapshot), dermtwin's own
-    tables, HAM10000's original table, the ISIC challenges' one-hot tables, and the two folders
-    `benign/` and `malignant/`. See docs/datasets.md for what is mapped to what.
+    tables, HAM10000's original table, the ISIC challenges' one-hot tables, the two folders
+    `benign/` and `malignant/`, and a folder of DICOM files, which need no row: their headers tell
+    what a row would. See docs/datasets.md for what is mapped to what.
 
     Rows that cannot be used are in the result's `faults`, what was noticed in its `warnings`.
 
     Args:
         path: the folder, or the table in it.
+        pseudonyms: the key of the names that patients of DICOM files are given; unless given, one
+            that nobody keeps, so that their names hold for this reading alone.
         track: watches the rows go by.
 
     Raises:
@@ -48,7 +54,8 @@ def read_dataset(path: str | Path, *, track: Track = untracked) -> Dataset:
     if not path.exists():
         raise DatasetError(f"{path} does not exist; give a dataset's folder or its table.")
     table = find_table(path) if path.is_dir() else path
-    dataset = _read_table(table, track=track) if table else _read_class_folders(path, track=track)
+    read = _Reading(pseudonyms or secrets.token_bytes(32), track)
+    dataset = read.table(table) if table else read.folders(path)
     if not dataset.rows:
         raise _nothing_usable(dataset)
     return dataset
@@ -61,48 +68,90 @@ def _nothing_usable(dataset: Dataset) -> DatasetError:
     return DatasetError(f"{dataset.table} is empty: it has a header but no rows; add some.")
 
 
-def _read_class_folders(folder: Path, *, track: Track) -> Dataset:
-    found = list_class_folders(folder)
-    if not found:
-        raise DatasetError(
-            f"{folder} holds no metadata.csv and no folders benign/ and malignant/ with images; "
-            "a dataset needs one or the other."
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One reading of a dataset: the key of its pseudonyms, and who looks on."""
+
+    pseudonyms: bytes
+    track: Track
+
+    def folders(self, folder: Path) -> Dataset:
+        """Read the folders of two classes; or, where there are none, a folder of DICOM files."""
+        found: list[tuple[str | None, Path]] = [*list_class_folders(folder)]
+        found = found or [(None, path) for path in list_dicom(folder)]
+        if not found:
+            raise DatasetError(
+                f"{folder} holds no metadata.csv and no folders benign/ and malignant/ with "
+                "images; a dataset needs one or the other, or DICOM files."
+            )
+        seen: set[str] = set()
+        followed = self.track(found, label="reading", total=len(found))
+        read = [self._without_row(path, folder, diagnosis, seen) for diagnosis, path in followed]
+        return self._dataset(read, table=folder, columns=("diagnosis_1",))
+
+    def table(self, table: Path) -> Dataset:
+        """Read a table with the images beside it."""
+        sheet = _with_sisters(read_sheet(table))
+        id_column = next((name for name in ID_COLUMNS if name in sheet.columns), None)
+        if id_column is None:
+            raise DatasetError(
+                f"{table}:1: no column isic_id or image; the header has: "
+                f"{', '.join(sheet.columns)}."
+            )
+        reader = _RowReader(sheet, id_column, ImageFiles(table.parent), self.pseudonyms)
+        read = list(self.track(reader.read(), label="reading", total=len(sheet.records)))
+        unread = [] if sheet.faults else reader.images.without_row()
+        seen = {row.case.isic_id for row in read if isinstance(row, Row)}
+        read += [self._without_row(path, table, None, seen) for path in unread if is_dicom(path)]
+        names = [path.name for path in unread if not is_dicom(path)]
+        warnings = (*sheet.warnings, *_describe_rowless(names, folder=table.parent))
+        return self._dataset(
+            [*sheet.faults, *read], table=table, columns=sheet.columns, warnings=warnings
         )
-    rows, faults, seen = [], [], set()
-    for diagnosis, image in track(found, label="reading", total=len(found)):
-        isic_id = name_without_suffix(image.relative_to(folder).as_posix())
+
+    def _without_row(
+        self, image: Path, table: Path, diagnosis: str | None, seen: set[str]
+    ) -> Row | Fault:
+        """An image that no row speaks of: its folder or its own header does."""
+        said = {} if diagnosis is None else {"diagnosis_1": diagnosis}
+        try:
+            said = {**_from_header(image, key=self.pseudonyms), **said}
+        except ImageError as error:
+            return Fault(FaultKind.BROKEN, table, 0, str(error))
+        relative = image.relative_to(table if table.is_dir() else table.parent)
+        isic_id = said.get("isic_id") or name_without_suffix(relative.as_posix())
         if isic_id in seen:
-            message = f"{image} has the same name as an earlier image but for its suffix."
-            faults.append(Fault(FaultKind.DUPLICATE, folder, 0, message))
-            continue
+            message = (
+                f"{image} is a copy of an earlier file."
+                if is_dicom(image)
+                else f"{image} has the same name as an earlier image but for its suffix."
+            )
+            return Fault(FaultKind.DUPLICATE, table, 0, message)
         seen.add(isic_id)
-        rows.append(Row(Case(isic_id=isic_id, diagnosis_1=diagnosis), image, 0))
-    return Dataset(table=folder, columns=("diagnosis_1",), rows=tuple(rows), faults=tuple(faults))
+        return Row(build_case(isic_id, said, translators=find_translators((*said,))), image, 0)
 
-
-def _read_table(table: Path, *, track: Track) -> Dataset:
-    sheet = _with_sisters(read_sheet(table))
-    id_column = next((name for name in ID_COLUMNS if name in sheet.columns), None)
-    if id_column is None:
-        raise DatasetError(
-            f"{table}:1: no column isic_id or image; the header has: {', '.join(sheet.columns)}."
+    def _dataset(
+        self,
+        read: list[Row | Fault],
+        *,
+        table: Path,
+        columns: tuple[str, ...],
+        warnings: tuple[str, ...] = (),
+    ) -> Dataset:
+        rows = [each for each in read if isinstance(each, Row)]
+        kept, patient_faults = _part_patients(rows, table=table)
+        faults = [*(each for each in read if isinstance(each, Fault)), *patient_faults]
+        return Dataset(
+            table=table,
+            columns=columns,
+            rows=tuple(kept),
+            faults=tuple(sorted(faults, key=lambda fault: fault.line)),
+            warnings=(*warnings, *check_values(rows, table=table)),
         )
-    reader = _RowReader(sheet, id_column, ImageFiles(table.parent))
-    read = list(track(reader.read(), label="reading", total=len(sheet.records)))
-    faults = [*sheet.faults, *(each for each in read if isinstance(each, Fault))]
-    rows, patient_faults = _part_patients([e for e in read if isinstance(e, Row)], table=table)
-    unread = [] if sheet.faults else reader.images.without_row()
-    return Dataset(
-        table=table,
-        columns=sheet.columns,
-        rows=tuple(rows),
-        faults=tuple(sorted((*faults, *patient_faults), key=lambda fault: fault.line)),
-        warnings=(
-            *sheet.warnings,
-            *_describe_rowless(unread, folder=table.parent),
-            *check_values(rows, table=table),
-        ),
-    )
+
+
+def _from_header(image: Path, *, key: bytes) -> Mapping[str, str]:
+    return describe_dicom(image, key=key) if is_dicom(image) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +161,7 @@ class _RowReader:
     sheet: Sheet
     id_column: str
     images: ImageFiles
+    pseudonyms: bytes
 
     def read(self) -> Iterator[Row | Fault]:
         translators = find_translators(self.sheet.columns)
@@ -133,8 +183,13 @@ class _RowReader:
                 yield self._fault(FaultKind.NO_FILE, record, message)
                 continue
             try:
-                case = build_case(isic_id, record.values, translators=translators)
-            except BrokenRowError as error:
+                if header := _from_header(image, key=self.pseudonyms):
+                    # What the table says goes before what the file says.
+                    values = {**header, **record.values}
+                    case = build_case(isic_id, values, translators=find_translators((*values,)))
+                else:
+                    case = build_case(isic_id, record.values, translators=translators)
+            except (BrokenRowError, ImageError) as error:
                 yield self._fault(FaultKind.BROKEN, record, f"{isic_id}: {error}")
                 continue
             yield Row(case, image, record.line)

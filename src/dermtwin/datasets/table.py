@@ -19,6 +19,7 @@ class FaultKind(StrEnum):
     BROKEN = "rows that cannot be read"
     PATIENTS = "rows whose lesion belongs to another patient in an earlier row"
     CONTRADICTS = "rows that contradict what is known already"
+    REPEATS = "rows whose image repeats that of another case"
 
 
 @dataclass(frozen=True, slots=True)

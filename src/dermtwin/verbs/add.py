@@ -1,33 +1,18 @@
 """`dermtwin add`: the cases of a dataset into a casebook."""
 
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
-from dermtwin.casebook import (
-    Casebook,
-    EncoderRecord,
-    NewImage,
-    Outcome,
-    Placed,
-    Record,
-    Writer,
-    compare,
-    image_path,
-)
+from dermtwin.casebook import Casebook, EncoderRecord, KeyName, Outcome, Writer, keep_key
 from dermtwin.consultation import OUTPUT
-from dermtwin.datasets import Dataset, Fault, FaultKind, Row, read_dataset
+from dermtwin.datasets import Dataset, Fault, read_dataset
 from dermtwin.encoders import Encoder
-from dermtwin.errors import ImageError
-from dermtwin.images import Header, digest, read_file, read_header
-from dermtwin.running import Track, in_order, untracked
+from dermtwin.running import Track, untracked
+from dermtwin.verbs.adding import OnDuplicate
+from dermtwin.verbs.adding.rows import choose, read_rows
+from dermtwin.verbs.adding.work import Work
 from dermtwin.vocabulary import BASE_ENCODER
-
-# Rows that are announced to the casebook at once, before their files are written.
-_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +24,11 @@ class AddReport:
         already_there: cases that were in it with the same image and values.
         updated: cases that were given new values.
         differing: cases that were in it with other values and stayed as they are.
+        repeating: cases that were added though they show the photograph of another lesion's case.
+        skipped: rows that were left out because of that.
         faults: rows that did not go in, with their lines.
-        warnings: what was noticed and kept: each of the differing cases, and each picture that was
-            added without its lesion being found.
+        warnings: what was noticed and kept: each of the differing cases and of the repeats, and
+            each picture that was added without its lesion being found.
         encoder: name and beginning of the id of the casebook's encoder.
     """
 
@@ -49,6 +36,8 @@ class AddReport:
     already_there: int
     updated: int
     differing: int
+    repeating: int
+    skipped: int
     faults: tuple[Fault, ...]
     warnings: tuple[str, ...]
     encoder: str
@@ -58,6 +47,8 @@ class AddReport:
         further = {
             "updated": self.updated,
             "there with other values": self.differing,
+            "of them showing another case's photograph": self.repeating,
+            "skipped as showing another case's photograph": self.skipped,
             "left out": len(self.faults),
         }
         parts += [f"{count:,} {words}" for words, count in further.items() if count]
@@ -70,138 +61,65 @@ def add(
     casebook: str | Path,
     encoder: str | Path | None = None,
     update: bool = False,
+    on_duplicate: str = OnDuplicate.REPORT,
+    pseudonym_key: str | Path | None = None,
     track: Track = untracked,
 ) -> AddReport:
     """Add the cases of a dataset to a casebook; adding twice changes nothing.
 
-    A case is in for good once the next one is begun; interrupted at any moment and called again,
-    it goes on where it stopped. A row that cannot be used is told, and the rest goes in.
+    A case is in for good when it is counted; interrupted at any moment and called again, it goes on
+    where it stopped. A row that cannot be used is told, and the rest goes in.
 
     Args:
         dataset: its folder or table, or the dataset as it was read.
-        casebook: the casebook's folder; made where there is none.
+        casebook: the casebook's folder or PostgreSQL URL; made where there is none.
         encoder: the encoder file, which the casebook remembers; unless given, the casebook's own,
             and for a new casebook the one that comes with dermtwin.
         update: give cases that are there with other values the dataset's values.
-        track: looks on while rows go by.
+        on_duplicate: what becomes of a new image that shows the photograph of another lesion's
+            case: `report` adds and tells it, `skip` leaves it out and tells it, `refuse` makes its
+            row a bad one.
+        pseudonym_key: a file whose bytes are the key of the pseudonyms that patients of DICOM
+            files are given; unless given, the casebook's own.
+        track: looks on while rows are committed.
 
     Raises:
         DatasetError: there is no dataset, or none of its rows can be used.
         EncoderError: the encoder file is none, or has no output `code`.
+        SettingsError: `on_duplicate` is none of the three, or the key cannot be used.
         CasebookError: the casebook has another encoder, cannot be written, or the disk is full;
             what was added until then stays.
     """
-    rows = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
+    chosen = choose(on_duplicate)
+    rows, own_key = read_rows(dataset, casebook=casebook, key_file=pseudonym_key)
     given = None if encoder is None else Encoder.open(encoder)
     if given is not None:
         given.check_output(OUTPUT)
     with Casebook.open_or_make(casebook) as opened, Writer(opened) as writer:
+        kept = own_key and keep_key(opened, KeyName.PSEUDONYMS, own_key)
+        if kept != own_key and not isinstance(dataset, Dataset):
+            # Another process made the casebook meanwhile, with a key of its own.
+            rows = read_dataset(dataset, pseudonyms=kept)
         used, record = _encoder_of(opened, writer, given)
-        work = _Work(opened, writer, used, record, update=update)
-        with closing(work.prepared(rows.rows)) as prepared:
-            for each in track(prepared, label="add", total=len(rows)):
-                work.take(each, table=rows.table)
-    return work.report(rows)
+        work = Work(opened, writer, used, record, update=update, on_duplicate=chosen)
+        with closing(work.committed(rows.rows, table=rows.table)) as committed:
+            for _ in track(committed, label="add", total=len(rows)):
+                pass
+    return _report(rows, work)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A row whose file was read once.
-
-    Attributes:
-        known: the case of its name that is in the casebook.
-        error: why the row cannot be used.
-    """
-
-    row: Row
-    sha256: str = ""
-    header: Header | None = None
-    known: Record | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A row ready to be put in: its image written, its code made; or why not."""
-
-    row: Row
-    sha256: str
-    image: NewImage | None = None
-    known: Record | None = None
-    error: str = ""
-    remarks: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Work:
-    """One run of `add`."""
-
-    casebook: Casebook
-    writer: Writer
-    encoder: Encoder
-    record: EncoderRecord
-    update: bool = field(kw_only=True)
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    faults: list[Fault] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def prepared(self, rows: Sequence[Row]) -> Generator[_Prepared, None, None]:
-        """Read, encode and write on threads; everything else happens on the caller's."""
-        work = partial(_prepare, encoder=self.encoder, writer=self.writer)
-        yield from in_order(work, self._read(rows))
-
-    def take(self, prepared: _Prepared, *, table: Path) -> None:
-        """Put a row in and note what became of it."""
-        row = prepared.row
-        if prepared.error:
-            self.faults.append(Fault(FaultKind.BROKEN, table, row.line, prepared.error))
-            return
-        placed = self._place(prepared)
-        self.outcomes[placed.outcome] += 1
-        if placed.outcome is Outcome.REFUSED:
-            self.faults.append(Fault(FaultKind.CONTRADICTS, table, row.line, placed.message))
-        elif placed.outcome is Outcome.DIFFERS:
-            self.warnings.append(f"{table}:{row.line}: {placed.message}")
-        elif placed.outcome is Outcome.ADDED and prepared.remarks:
-            name = row.case.isic_id
-            said = " ".join(prepared.remarks)
-            self.warnings.append(f"{table}:{row.line}: {name}: {said}")
-
-    def report(self, dataset: Dataset) -> AddReport:
-        """All that was noted."""
-        return AddReport(
-            added=self.outcomes[Outcome.ADDED],
-            already_there=self.outcomes[Outcome.ALREADY_THERE],
-            updated=self.outcomes[Outcome.UPDATED],
-            differing=self.outcomes[Outcome.DIFFERS],
-            faults=(*dataset.faults, *self.faults),
-            warnings=(*dataset.warnings, *self.warnings),
-            encoder=self.record.label,
-        )
-
-    def _place(self, prepared: _Prepared) -> Placed:
-        case = prepared.row.case
-        if prepared.known is not None:
-            placed = compare(case, sha256=prepared.sha256, there=prepared.known)
-        else:
-            assert prepared.image is not None
-            placed = self.writer.place(case, image=prepared.image, encoder=self.record)
-        if placed.outcome is Outcome.DIFFERS and self.update:
-            return self.writer.alter(case, sha256=prepared.sha256)
-        return placed
-
-    def _read(self, rows: Sequence[Row]) -> Iterator[_Read]:
-        """Read files a first time, and announce those that are going to be written."""
-        for start in range(0, len(rows), _CHUNK):
-            read = list(in_order(_read_row, rows[start : start + _CHUNK]))
-            known = self.casebook.records([each.row.case.isic_id for each in read])
-            joined = [_with_known(each, known) for each in read]
-            self.writer.expect(
-                image_path(each.sha256, format=each.header.format)
-                for each in joined
-                if each.header is not None and each.known is None
-            )
-            yield from joined
+def _report(dataset: Dataset, work: Work) -> AddReport:
+    return AddReport(
+        added=work.outcomes[Outcome.ADDED],
+        already_there=work.outcomes[Outcome.ALREADY_THERE],
+        updated=work.outcomes[Outcome.UPDATED],
+        differing=work.outcomes[Outcome.DIFFERS],
+        repeating=work.repeating,
+        skipped=work.skipped,
+        faults=(*dataset.faults, *work.faults),
+        warnings=(*dataset.warnings, *work.warnings),
+        encoder=work.record.label,
+    )
 
 
 def _encoder_of(
@@ -214,39 +132,3 @@ def _encoder_of(
     given = given or Encoder.open(BASE_ENCODER)
     record = writer.keep_encoder(encoder_id=given.id, card=given.card.to_json(), data=given.data)
     return given, record
-
-
-def _read_row(row: Row) -> _Read:
-    try:
-        data = read_file(row.image)
-        return _Read(row, digest(data), read_header(data, name=str(row.image)))
-    except ImageError as error:
-        return _Read(row, error=str(error))
-
-
-def _with_known(read: _Read, known: dict[str, Record]) -> _Read:
-    return _Read(read.row, read.sha256, read.header, known.get(read.row.case.isic_id), read.error)
-
-
-def _prepare(read: _Read, *, encoder: Encoder, writer: Writer) -> _Prepared:
-    if read.error or read.known is not None:
-        return _Prepared(read.row, read.sha256, known=read.known, error=read.error)
-    try:
-        image, remarks = _encode(read, encoder=encoder)
-    except ImageError as error:
-        return _Prepared(read.row, read.sha256, error=str(error))
-    writer.write_image(image)
-    return _Prepared(read.row, read.sha256, image, remarks=remarks)
-
-
-def _encode(read: _Read, *, encoder: Encoder) -> tuple[NewImage, tuple[str, ...]]:
-    """A row's image with its code; and, where its lesion was not found, what is said of it."""
-    # Read again rather than kept: a chunk of large images would fill the memory.
-    data, name = read_file(read.row.image), str(read.row.image)
-    if digest(data) != read.sha256 or read.header is None:
-        raise ImageError(f"{name} was altered while it was being added; add it again.")
-    look = encoder.look(data, name=name)
-    vector = encoder.encode_views(look.view[None]).vectors(OUTPUT)[0]
-    image = NewImage(data=data, sha256=read.sha256, header=read.header, vector=vector)
-    lost = look.findings is not None and look.findings.lesion is None
-    return image, look.remarks if lost else ()

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from dermtwin.casebook import Casebook, EncoderRecord, other_encoder
+from dermtwin.casebook import Casebook, EncoderRecord, KeyName, kept_key, other_encoder
 from dermtwin.consultation import Answer, Consultation
+from dermtwin.datasets import describe_dicom, is_dicom
 from dermtwin.encoders import Encoder
 from dermtwin.gallery import parse_where
 from dermtwin.images import read_file
@@ -32,7 +33,7 @@ def find(
         every_image: show each image of a lesion, not its nearest alone.
         encoder: refuse unless the casebook's codes are by this encoder.
         lesion_id: the picture's lesion, where known.
-        patient_id: the picture's patient, where known.
+        patient_id: the picture's patient, where known; a DICOM file names its own.
 
     Raises:
         SettingsError: a condition is not understood, or k is below 1.
@@ -50,8 +51,14 @@ def find(
             filter=conditions,
             every_image=every_image,
             lesion_id=lesion_id,
-            patient_id=patient_id,
+            patient_id=patient_id or _patient_of(Path(image), opened),
         )
+
+
+def _patient_of(image: Path, casebook: Casebook) -> str | None:
+    """The name that a DICOM file's patient has in a casebook that holds such files."""
+    key = kept_key(casebook, KeyName.PSEUDONYMS) if is_dicom(image) else None
+    return None if key is None else describe_dicom(image, key=key).get("patient_id")
 
 
 def _refuse_other(casebook: Casebook, encoder: Encoder) -> None:

@@ -1,9 +1,16 @@
-"""`dermtwin forget`: a patient, a lesion or an image, gone."""
+"""`dermtwin forget`: a patient, a lesion, a case or an image, gone."""
 
+import json
+import re
 from pathlib import Path
 
-from dermtwin.casebook import Casebook, ForgetReport, Kind, Writer
-from dermtwin.errors import SettingsError
+from dermtwin.casebook import Casebook, ForgetPlan, ForgetReport, Kind, Writer
+from dermtwin.casebook.forgetting import cases_of, plan
+from dermtwin.errors import CasebookError, ImageError, SettingsError
+from dermtwin.files import write_text
+from dermtwin.images import digest, read_file
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def forget(
@@ -11,26 +18,76 @@ def forget(
     casebook: str | Path,
     patient: str | None = None,
     lesion: str | None = None,
-    image: str | None = None,
-) -> ForgetReport:
-    """Erase cases from rows, codes, files and every later answer.
+    case: str | None = None,
+    image: str | Path | None = None,
+    dry_run: bool = False,
+    receipt: str | Path | None = None,
+    who: str | None = None,
+) -> ForgetReport | ForgetPlan:
+    """Erase cases from rows, codes, files and every later answer; then look whether all is gone.
 
     A patient's lesions go with all their images. An image file that another case shares stays.
 
     Args:
-        casebook: the casebook's folder.
+        casebook: the casebook's folder or PostgreSQL URL.
         patient: erase everything of this patient.
-        lesion: erase every image of this lesion.
-        image: erase the one case of this isic_id.
+        lesion: erase every case of this lesion.
+        case: erase the one case of this isic_id.
+        image: erase all cases that show this image: its file, or its SHA-256.
+        dry_run: only tell what would go, by name; nothing is changed.
+        receipt: write the receipt here too, as JSON; it names nobody.
+        who: who asks, for the audit log; None: the operating system's user.
+
+    Returns:
+        The receipt, written after looking; what would go, with `dry_run`.
 
     Raises:
-        SettingsError: not exactly one of patient, lesion and image.
+        SettingsError: not exactly one of patient, lesion, case and image; or both `dry_run` and
+            `receipt`.
+        ImageError: `image` is neither a readable file nor a SHA-256.
+        HeldError: a hold forbids it.
         CasebookError: nothing of that name is there, or the casebook cannot be written.
     """
-    asked: dict[Kind, str | None] = {"patient": patient, "lesion": lesion, "image": image}
-    named = [(kind, name) for kind, name in asked.items() if name is not None]
+    asked: dict[Kind, str | Path | None] = {
+        "patient": patient,
+        "lesion": lesion,
+        "case": case,
+        "image": image,
+    }
+    named = [(kind, given) for kind, given in asked.items() if given is not None]
     if len(named) != 1:
-        raise SettingsError("name exactly one of patient, lesion and image to forget.")
-    ((kind, name),) = named
-    with Casebook.open(casebook) as opened, Writer(opened) as writer:
-        return writer.forget(kind, name)
+        raise SettingsError("name exactly one of patient, lesion, case and image to forget.")
+    if dry_run and receipt is not None:
+        raise SettingsError(
+            "a dry run changes nothing and gives no receipt; leave one of them out."
+        )
+    ((kind, given),) = named
+    name = _sha256_of(given) if kind == "image" else str(given)
+    with Casebook.open(casebook) as opened:
+        if dry_run:
+            return _plan(opened, kind, name)
+        with Writer(opened) as writer:
+            report = writer.forget(kind, name, who=who)
+    if receipt is not None:
+        write_text(Path(receipt), json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def _plan(casebook: Casebook, kind: Kind, name: str) -> ForgetPlan:
+    with casebook.reading() as connection:
+        keys = cases_of(connection, kind, name)
+        if not keys:
+            raise CasebookError(f"the casebook {casebook.path} holds no {kind} {name}.")
+        wanted, _ = plan(connection, keys)
+    return wanted
+
+
+def _sha256_of(given: str | Path) -> str:
+    if _SHA256.fullmatch(str(given)):
+        return str(given).lower()
+    try:
+        return digest(read_file(Path(given)))
+    except ImageError as error:
+        raise ImageError(
+            f"{error} An image to forget is named by its file or its SHA-256, a case by --case."
+        ) from error

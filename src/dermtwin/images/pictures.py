@@ -1,7 +1,8 @@
 """Bytes to checked pixels: the one door through which every picture enters.
 
 Only JPEG, PNG, TIFF, BMP and WebP are ever decoded, the header's size is checked before the pixels
-are, and what comes out is upright 8-bit RGB, whoever asks.
+are, and what comes out is upright 8-bit RGB, whoever asks. A DICOM file is taken for the picture
+in it, and its header is left behind where the file is read.
 
 What happens to the unusual, on purpose:
 
@@ -24,11 +25,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from dermtwin.errors import ImageError
+from dermtwin.images.dicom import is_dicom, picture_in
 
 Rgb = NDArray[np.uint8]
 """A picture: uint8 [height, width, 3], red-green-blue, upright."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 80_000_000
 # Pillow warns a little above our limit; its own documentation makes the warning an error this way.
@@ -56,10 +58,12 @@ def digest(data: bytes) -> str:
 
 
 def read_file(path: Path) -> bytes:
-    """Read an image file whole.
+    """Read an image file whole; of a DICOM file, the picture in it (`images.dicom`).
 
     Raises:
-        ImageError: it is missing, unreadable or larger than `MAX_BYTES`.
+        ImageError: it is missing, unreadable, larger than `MAX_BYTES`, or a DICOM file without a
+            picture that dermtwin accepts.
+        MissingExtraError: it is a DICOM file, and the extra `dicom` is not installed.
     """
     try:
         with path.open("rb") as file:
@@ -70,7 +74,7 @@ def read_file(path: Path) -> bytes:
     if len(data) > MAX_BYTES:
         limit = MAX_BYTES // 2**20
         raise ImageError(f"{path} is larger than {limit} MiB; export a smaller copy.")
-    return data
+    return picture_in(data, name=str(path), most_pixels=MAX_PIXELS) if is_dicom(data) else data
 
 
 def read_header(data: bytes, *, name: str) -> Header:

@@ -1,0 +1,200 @@
+"""What the audit log says of a case, a patient, a user or a time; fit to be handed over."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from dermtwin.casebook import auditing
+from dermtwin.casebook.auditing import Head, seqs_of, subject
+from dermtwin.casebook.forgetting import cases_of
+from dermtwin.casebook.records import MANY, chunks
+from dermtwin.casebook.schema import AUDIT, CASES, CHANGES, PATIENTS
+from dermtwin.errors import CasebookError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One look or change.
+
+    Attributes:
+        seq: its number.
+        at: when (ISO 8601, UTC).
+        who: by whom.
+        verb: what was done.
+        encoder: id of the encoder in use, where one was.
+        version: number of the last change that was seen.
+        details: counts and settings.
+        cases: of the case or patient that was asked for, the cases that the entry names; of
+            others it tells nothing.
+    """
+
+    seq: int
+    at: str
+    who: str
+    verb: str
+    encoder: str | None
+    version: int
+    details: Mapping[str, Any]
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditExtract:
+    """The entries that were asked for, in their order.
+
+    Attributes:
+        entries: those.
+        head: where the whole log ends: write it down elsewhere, and a cut will show.
+        broken: why the log cannot be trusted; empty: every entry is as it was written.
+    """
+
+    entries: tuple[AuditEntry, ...]
+    head: Head
+    broken: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+
+def extract(  # noqa: PLR0913 - all that one can ask for
+    connection: Connection,
+    *,
+    case: str | None = None,
+    patient: str | None = None,
+    user: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> AuditExtract:
+    """The entries that meet every condition.
+
+    Args:
+        connection: one moment of the record.
+        case: name this case.
+        patient: name this patient, or a case of this patient.
+        user: by this user.
+        since: at this time or after, as the log writes it.
+        until: before this time.
+
+    Raises:
+        CasebookError: no such case or patient: the log cannot say whom it names then.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if user is not None:
+        conditions.append(AUDIT.c.who == user)
+    if since is not None:
+        conditions.append(AUDIT.c.at >= since)
+    if until is not None:
+        conditions.append(AUDIT.c.at < until)
+    chosen = _chosen(connection, case=case, patient=patient)
+    return AuditExtract(
+        entries=tuple(_entries(connection, conditions, chosen)),
+        head=auditing.head(connection),
+        broken=tuple(auditing.broken(connection)),
+    )
+
+
+def _entries(
+    connection: Connection,
+    conditions: Iterable[ColumnElement[bool]],
+    chosen: Mapping[int, tuple[str, ...]] | None,
+) -> list[AuditEntry]:
+    wanted = select(AUDIT).where(*conditions).order_by(AUDIT.c.seq)
+    rows = (
+        connection.execute(wanted).all()
+        if chosen is None
+        else [
+            row
+            for part in chunks(sorted(chosen), size=MANY)
+            for row in connection.execute(wanted.where(AUDIT.c.seq.in_(part)))
+        ]
+    )
+    return [
+        AuditEntry(
+            seq=row.seq,
+            at=row.at,
+            who=row.who,
+            verb=row.verb,
+            encoder=row.encoder,
+            version=row.version,
+            details=json.loads(row.details),
+            cases=() if chosen is None else chosen[row.seq],
+        )
+        for row in rows
+    ]
+
+
+def _chosen(
+    connection: Connection, *, case: str | None, patient: str | None
+) -> dict[int, tuple[str, ...]] | None:
+    """The entries of a case and of a patient, each with the cases it names; None: of everybody."""
+    if case is None and patient is None:
+        return None
+    found: list[dict[int, set[str]]] = []
+    for kind, name in (("case", case), ("patient", patient)):
+        if name is None:
+            continue
+        subjects, keys = _subjects(connection, kind, name)
+        of_all = _entries_of_all(connection, keys)
+        found.append(
+            {seq: set[str]() for seq in of_all}
+            | {
+                seq: {subjects[each] for each in named}
+                for seq, named in seqs_of(connection, subjects).items()
+            }
+        )
+    seqs = set.intersection(*(set(each) for each in found))
+    return {seq: tuple(sorted(set().union(*(each[seq] for each in found)) - {""})) for seq in seqs}
+
+
+def _entries_of_all(connection: Connection, keys: Iterable[int]) -> list[int]:
+    """The entries that speak of all cases, from the first of these on."""
+    first = min(
+        (
+            seq
+            for part in chunks(keys, size=MANY)
+            for seq in connection.scalars(
+                select(CHANGES.c.seq).where(CHANGES.c.case_key.in_(part), CHANGES.c.kind == "added")
+            )
+        ),
+        default=None,
+    )
+    if first is None:
+        return []
+    seqs = list(seqs_of(connection, [auditing.EVERYONE]))
+    return [
+        seq
+        for part in chunks(seqs, size=MANY)
+        for seq in connection.scalars(
+            select(AUDIT.c.seq).where(AUDIT.c.seq.in_(part), AUDIT.c.version >= first)
+        )
+    ]
+
+
+def _subjects(connection: Connection, kind: str, name: str) -> tuple[dict[bytes, str], list[int]]:
+    """How the log names a case, or a patient and the patient's cases; and the cases' keys."""
+    patient = select(PATIENTS).where(PATIENTS.c.patient_id == name)
+    row = connection.execute(patient).one_or_none() if kind == "patient" else None
+    keys = cases_of(connection, "case" if row is None else "patient", name)
+    wanted = select(CASES.c.isic_id, CASES.c.audit_key)
+    cases = [
+        case
+        for part in chunks(keys, size=MANY)
+        for case in connection.execute(wanted.where(CASES.c.key.in_(part)))
+    ]
+    if (kind == "patient" and row is None) or (kind == "case" and not cases):
+        raise CasebookError(
+            f"the casebook holds no {kind} {name}; of somebody forgotten the audit log cannot say "
+            "who it was."
+        )
+    subjects = {
+        subject(each.audit_key, each.isic_id): each.isic_id
+        for each in cases
+        if each.audit_key is not None
+    }
+    if row is not None and row.audit_key is not None:
+        subjects[subject(row.audit_key, row.patient_id)] = ""
+    return subjects, keys
