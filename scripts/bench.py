@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bench_encoders import measure_encoders
+from bench_gallery import measure_gallery
 from PIL import Image
 
 import dermtwin
@@ -42,7 +43,10 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--encoder", default="dermtwin-base", help="of a metric training")
     parser.add_argument("--pictures", type=int, default=40, help="that the encoder is timed on")
-    parser.add_argument("--only", choices=("install", "cases", "encoders"), help="these rows alone")
+    parser.add_argument(
+        "--only", choices=("install", "cases", "encoders", "gallery"), help="these rows alone"
+    )
+    parser.add_argument("--size", type=int, default=1_000_000, help="cases in the gallery")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
     print(f"{'':<58} {'dermtwin':>9} {'obvious':>9} {'':<9} {'better':>7}")
@@ -66,6 +70,8 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
         )
     if options.only in (None, "cases"):
         yield from measure_cases(folder, options)
+    if options.only in (None, "gallery"):
+        yield measure_gallery(options.size)
 
 
 def report(what: str, *, ours: float, theirs: float, unit: str, more_is_better: bool) -> dict:

@@ -1,0 +1,181 @@
+"""The record at a million cases: rows in, first answer, answers meanwhile, one patient out.
+
+    python scripts/bench_record.py --size 1000000 --out docs/bench/record.json
+
+Rows come with ready codes and without image files (`bench_scale.rows`). Beside the rows in stands
+the obvious way: one SQLite table of names and codes, one transaction, no log and nothing checked.
+"""
+
+import argparse
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from bench_scale import BATCH, DIMENSION, rows, start
+
+from dermtwin.casebook import Casebook, Writer, auditing
+from dermtwin.casebook.bulk import place_all
+from dermtwin.casebook.records import EncoderRecord
+from dermtwin.encoders import Encoder
+from dermtwin.gallery import Gallery
+from dermtwin.vocabulary import BASE_ENCODER
+
+QUERIES = 300
+FORGOTTEN = "IP_0000123"
+
+
+def main() -> None:
+    """Measure, print, and write the figures; with `--add`, be the other process that adds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--add", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.add:
+        keep_adding(options.add, first=options.size)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure_record(Path(folder), size=options.size)
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def measure_record(folder: Path, *, size: int) -> dict[str, float]:
+    """All rows of this bench, a line each."""
+    where = folder / "cases"
+    load = os.getloadavg()[0]
+    print(f"the record with {size:,} cases (load {load:.1f})")
+    figures = {"cases": size, "load": round(load, 1)}
+    figures["add_s"] = told("rows in, with codes and audit log", seconds(lambda: fill(where, size)))
+    figures["add_plainly_s"] = told(
+        "  the obvious way", seconds(lambda: fill_plainly(folder / "plain.sqlite", size))
+    )
+    figures["first_answer_s"] = told("opened, to the first answer", seconds(lambda: start(where)))
+    with Casebook.open(where) as casebook:
+        asked = Asked(casebook)
+        quiet = asked.p95_ms()
+        figures["quiet_p95_ms"] = told("a question, p95", quiet, "ms")
+        command = [sys.executable, __file__, "--add", str(where), "--size", str(size)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()  # it has begun
+            figures["busy_p95_ms"] = told("  while another process adds", asked.p95_ms(), "ms")
+            other.kill()
+        figures |= forget(casebook, asked)
+    return figures
+
+
+class Asked:
+    """A worker's gallery, brought up to date before each question."""
+
+    def __init__(self, casebook: Casebook) -> None:
+        self.casebook = casebook
+        self.gallery = Gallery(dimension=DIMENSION)
+        self.rng = np.random.default_rng(5)
+        self.ask()
+
+    def ask(self) -> None:
+        """One question."""
+        changes = self.casebook.changes(since=self.gallery.version, dimension=DIMENSION)
+        if changes.version != self.gallery.version:
+            self.gallery.apply(changes.entries, removed=changes.removed, version=changes.version)
+        query = self.rng.standard_normal((1, DIMENSION), np.float32)
+        self.gallery.snapshot().search(query, k=10)
+
+    def p95_ms(self) -> float:
+        """Of many questions, one after the other."""
+        return statistics.quantiles([seconds(self.ask) for _ in range(QUERIES)], n=20)[-1] * 1000
+
+
+def forget(casebook: Casebook, asked: Asked) -> dict[str, float]:
+    """One patient out: until the next answer knows it no more, and until the disk does not."""
+    before = len(asked.gallery.snapshot())
+
+    def erase() -> None:
+        with Writer(casebook) as writer:
+            writer.forget("patient", FORGOTTEN)
+
+    worker = threading.Thread(target=erase)
+    began = time.perf_counter()
+    worker.start()
+    while len(asked.gallery.snapshot()) == before:
+        asked.ask()
+    gone = time.perf_counter() - began
+    worker.join()
+    return {
+        "forgotten_s": told("a patient forgotten, to the next answer", gone),
+        "erased_s": told("  and from the disk, looked for", time.perf_counter() - began),
+    }
+
+
+def fill(where: Path, size: int) -> None:
+    """A casebook, as `add` fills it but for pictures and files."""
+    with Casebook.open_or_make(where) as casebook:
+        encoder = Encoder.open(BASE_ENCODER)
+        with Writer(casebook) as writer:
+            kept = writer.keep_encoder(
+                encoder_id=encoder.id, card=encoder.card.to_json(), data=encoder.data
+            )
+        for first in range(0, size, BATCH):
+            place(casebook, kept, first=first, end=min(first + BATCH, size))
+
+
+def place(casebook: Casebook, encoder: EncoderRecord, *, first: int, end: int) -> None:
+    """One transaction with its audit entry."""
+    with casebook.writing() as connection:
+        placed = place_all(connection, list(rows(first, end)), encoder=encoder)
+        keys = [each.case_key for each in placed if each.case_key is not None]
+        auditing.note(connection, verb="add", cases=keys, encoder=encoder.id)
+
+
+def keep_adding(where: Path, *, first: int) -> None:
+    """Add at full speed, `add`'s 32 cases a transaction, until killed."""
+    with Casebook.open(where) as casebook:
+        encoder, _ = casebook.encoder_data()
+        while True:
+            place(casebook, encoder, first=first, end=first + 32)
+            print(first, flush=True)
+            first += 32
+
+
+def fill_plainly(path: Path, size: int) -> None:
+    """What one writes in an afternoon."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE cases (name TEXT PRIMARY KEY, lesion, patient, sex, code)")
+        parts = (rows(first, min(first + BATCH, size)) for first in range(0, size, BATCH))
+        connection.executemany(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?)",
+            (
+                (case.isic_id, case.lesion_id, case.patient_id, case.sex, image.vector.tobytes())
+                for case, image in chain.from_iterable(parts)
+            ),
+        )
+        connection.commit()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def told(what: str, value: float, unit: str = "s") -> float:
+    """Print one line."""
+    print(f"{what:<45} {value:>9.3g} {unit}", flush=True)
+    return value
+
+
+if __name__ == "__main__":
+    main()
