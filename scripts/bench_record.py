@@ -135,8 +135,8 @@ def place(casebook: Casebook, encoder: EncoderRecord, *, first: int, end: int) -
     """One transaction with its audit entry."""
     with casebook.writing() as connection:
         placed = place_all(connection, list(rows(first, end)), encoder=encoder)
-        keys = [each.case_key for each in placed if each.case_key is not None]
-        auditing.note(connection, verb="add", cases=keys, encoder=encoder.id)
+        names = [name for each in placed for name in each.subjects]
+        auditing.note(connection, verb="add", subjects=names, encoder=encoder.id)
 
 
 def keep_adding(where: Path, *, first: int) -> None:

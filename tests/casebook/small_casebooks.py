@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -104,6 +105,15 @@ def write_dataset(folder: Path, cases: Iterable[Case], *, pictures: bool = True)
     for case in cases if pictures else ():
         (folder / f"{case.isic_id}.jpg").write_bytes(picture_of(case))
     return folder
+
+
+def change(book, *statements: str) -> None:
+    """Alter the record past all doors."""
+    connection = sqlite3.connect(book / "casebook.sqlite")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
 
 
 class Process:

@@ -1,11 +1,10 @@
 """`check`: clean when all holds; each broken invariant named."""
 
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
-from small_casebooks import make_cases, write_dataset
+from small_casebooks import change, make_cases, write_dataset
 
 from dermtwin.errors import CasebookError
 from dermtwin.verbs.add import add
@@ -23,14 +22,6 @@ def made(tmp_path_factory, encoder_file) -> Path:
 @pytest.fixture
 def book(made, tmp_path) -> Path:
     return shutil.copytree(made, tmp_path / "book")
-
-
-def change(book, *statements: str) -> None:
-    connection = sqlite3.connect(book / "casebook.sqlite")
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 def test_a_whole_casebook_is_clean_and_counted(book) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sqlite3
 import tempfile
 import threading
 import zipfile
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_casebooks import (
     Process,
+    change,
     contents,
     make_cases,
     make_encoder,
@@ -452,14 +452,6 @@ def test_a_casebook_with_a_lost_image_keeps_its_encoder(book, encoder, other_fil
 
 
 # --- repair
-
-
-def change(book, *statements: str) -> None:
-    connection = sqlite3.connect(book / "casebook.sqlite")
-    for statement in statements:
-        connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 def spoil_thumbnail(book) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Column, Connection, Table, func, select, text
 
+from dermtwin.casebook.auditing import subject
 from dermtwin.casebook.placing import NewImage, Outcome, Placed, compare, foreign_patient
 from dermtwin.casebook.records import MANY, VECTOR, EncoderRecord, Record, chunks, records
 from dermtwin.casebook.schema import CASES, CHANGES, CODES, IMAGES, LESIONS, PATIENTS, PLAIN_FIELDS
@@ -96,19 +97,20 @@ def _insert_all(
     if not items:
         return []
     images = _image_keys(connection, [image for _, image in items])
-    lesions = _keys(connection, LESIONS.c.lesion_id, (case.lesion_id for case, _ in items))
-    patients = _keys(connection, PATIENTS.c.patient_id, (case.patient_id for case, _ in items))
+    lesions = _lesion_keys(connection, (case.lesion_id for case, _ in items))
+    patients = _patients(connection, (case.patient_id for case, _ in items))
     first = _reserve(connection, CASES, len(items))
     keys = range(first, first + len(items))
     owners = [
         (
             images[image.sha256],
             None if case.lesion_id is None else lesions[case.lesion_id],
-            None if case.patient_id is None else patients[case.patient_id],
+            None if case.patient_id is None else patients[case.patient_id].key,
         )
         for case, image in items
     ]
-    _insert(connection, CASES, _CASE_COLUMNS, map(_case_row, keys, owners, items))
+    audit_keys = [secrets.token_bytes(16) for _ in items]
+    _insert(connection, CASES, _CASE_COLUMNS, map(_case_row, keys, owners, audit_keys, items))
     codes = (
         (key, encoder.key, image.vector.astype(VECTOR, copy=False).tobytes(), image.bits)
         for key, (_, image) in zip(keys, items, strict=True)
@@ -116,8 +118,15 @@ def _insert_all(
     _insert(connection, CODES, ("case_key", "encoder_key", "vector", "bits"), codes)
     _insert(connection, CHANGES, ("case_key", "kind"), ((key, "added") for key in keys))
     return [
-        Placed(Outcome.ADDED, case_key=key, patient_key=patient)
-        for key, (_, _, patient) in zip(keys, owners, strict=True)
+        Placed(
+            Outcome.ADDED,
+            case_key=key,
+            subjects=(
+                subject(audit_key, case.isic_id),
+                *(() if case.patient_id is None else patients[case.patient_id].subjects),
+            ),
+        )
+        for key, audit_key, (case, _) in zip(keys, audit_keys, items, strict=True)
     ]
 
 
@@ -133,12 +142,14 @@ _CASE_COLUMNS = (
 )
 
 
-def _case_row(key: int, owners: tuple[int, int | None, int | None], item: Item) -> tuple[Any, ...]:
+def _case_row(
+    key: int, owners: tuple[int, int | None, int | None], audit_key: bytes, item: Item
+) -> tuple[Any, ...]:
     case, _ = item
     # Most cases have no further columns.
     extra = json.dumps(dict(case.extra), sort_keys=True, ensure_ascii=False) if case.extra else "{}"
     plain = [getattr(case, name) for name in PLAIN_FIELDS]
-    return (key, *owners, secrets.token_bytes(16), extra, case.isic_id, *plain)
+    return (key, *owners, audit_key, extra, case.isic_id, *plain)
 
 
 def _image_keys(connection: Connection, images: Iterable[NewImage]) -> dict[str, int]:
@@ -160,26 +171,41 @@ def _image_row(key: int, image: NewImage) -> tuple[Any, ...]:
     return key, image.sha256, header.format, header.width, header.height, size, phash
 
 
-def _keys(
-    connection: Connection, column: Column[str], names: Iterable[str | None]
-) -> dict[str, int]:
-    """The keys of lesions or patients by their name, new ones being given where needed."""
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """A patient's key, and how the audit log names them; nothing where they have no audit key."""
+
+    key: int
+    subjects: tuple[bytes, ...]
+
+
+def _patients(connection: Connection, names: Iterable[str | None]) -> dict[str, _Patient]:
+    """Patients by their name, new ones being given keys."""
+    wanted = {name for name in names if name is not None}
+    columns = (PATIENTS.c.patient_id, PATIENTS.c.key, PATIENTS.c.audit_key)
+    known = {
+        row.patient_id: (row.key, row.audit_key)
+        for part in chunks(sorted(wanted), size=MANY)
+        for row in connection.execute(select(*columns).where(PATIENTS.c.patient_id.in_(part)))
+    }
+    new = sorted(wanted - known.keys())
+    first = _reserve(connection, PATIENTS, len(new))
+    made = {name: (key, secrets.token_bytes(16)) for key, name in enumerate(new, first)}
+    rows = ((name, *both) for name, both in made.items())
+    _insert(connection, PATIENTS, ("patient_id", "key", "audit_key"), rows)
+    return {
+        name: _Patient(key, () if audit_key is None else (subject(audit_key, name),))
+        for name, (key, audit_key) in (known | made).items()
+    }
+
+
+def _lesion_keys(connection: Connection, names: Iterable[str | None]) -> dict[str, int]:
+    """The keys of lesions by their name, new ones being given where needed."""
     wanted = dict.fromkeys(name for name in names if name is not None)
-    known = _known(connection, column, wanted)
+    known = _known(connection, LESIONS.c.lesion_id, wanted)
     new = [name for name in wanted if name not in known]
-    table = column.table
-    assert isinstance(table, Table)
-    first = _reserve(connection, table, len(new))
-    if table is PATIENTS:
-        columns = ("key", column.name, "audit_key")
-        _insert(
-            connection,
-            table,
-            columns,
-            ((key, name, secrets.token_bytes(16)) for key, name in enumerate(new, first)),
-        )
-    else:
-        _insert(connection, table, ("key", column.name), enumerate(new, first))
+    first = _reserve(connection, LESIONS, len(new))
+    _insert(connection, LESIONS, ("key", "lesion_id"), enumerate(new, first))
     return known | {name: key for key, name in enumerate(new, first)}
 
 

@@ -53,13 +53,13 @@ class Placed:
         outcome: whether it went in.
         message: for the last two outcomes, a sentence that says why.
         case_key: the number of a case that was added or updated.
-        patient_key: its patient's, where known.
+        subjects: how the audit log names a case that was added, and its patient.
     """
 
     outcome: Outcome
     message: str = ""
     case_key: int | None = None
-    patient_key: int | None = None
+    subjects: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def alter(connection: Connection, case: Case, *, sha256: str) -> Placed:
     connection.execute(update(CASES).where(CASES.c.key == there.key).values(values))
     connection.execute(_NEW_CHANGE, {"case_key": there.key, "kind": "altered"})
     remove_unused(connection, before)
-    return Placed(Outcome.UPDATED, case_key=there.key, patient_key=values["patient_key"])
+    return Placed(Outcome.UPDATED, case_key=there.key)
 
 
 @dataclass(frozen=True, slots=True)

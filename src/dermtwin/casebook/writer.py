@@ -1,7 +1,7 @@
 """The one door for changes: cases in, encoder in, cases out."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -122,7 +122,8 @@ class Writer:
         """Give a case that is there new values; altered for good when this returns."""
         with self._casebook.writing() as connection:
             placed = alter(connection, case, sha256=sha256)
-            _note_add(connection, [placed])
+            if placed.case_key is not None:
+                auditing.note(connection, verb="add", cases=[placed.case_key], details={"cases": 1})
             return placed
 
     def forget(self, kind: Kind, name: str, *, who: str | None = None) -> ForgetReport:
@@ -221,7 +222,14 @@ class Writer:
         }
         for path in sorted(named):
             journal.strike_out(connection, path, owner=self._owner)
-        _note_add(connection, placed, encoder=encoder.id)
+        if added := [each for each in placed if each.outcome is Outcome.ADDED]:
+            auditing.note(
+                connection,
+                verb="add",
+                subjects=[name for each in added for name in each.subjects],
+                encoder=encoder.id,
+                details={"cases": len(added)},
+            )
         return placed
 
     def _is_written(self, image: NewImage) -> bool:
@@ -254,12 +262,3 @@ def other_encoder(casebook: Casebook, has: EncoderRecord, *, given: EncoderRecor
         f"{given.label}; codes of two encoders cannot be compared. Leave the encoder out, or make "
         "another casebook."
     )
-
-
-def _note_add(
-    connection: Connection, placed: Iterable[Placed], *, encoder: str | None = None
-) -> None:
-    cases = [each.case_key for each in placed if each.case_key is not None]
-    if cases:
-        details = {"cases": len(cases)}
-        auditing.note(connection, verb="add", cases=cases, encoder=encoder, details=details)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Casebook
+from dermtwin.cli.options import Casebook, Where
 from dermtwin.cli.printing import note, track
 
 
@@ -14,13 +14,7 @@ def command(
     folder: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
     *,
     casebook: Casebook,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with: sex=female, age_approx=40..60, diagnosis_1=Malignant, …",
-            metavar="FIELD=VALUE",
-        ),
-    ] = None,
+    where: Where = None,
 ) -> None:
     """Write cases as a dataset that `add` takes back: metadata.csv and the original image files.
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
-from dermtwin.cli.options import Casebook, Json
+from dermtwin.cli.options import Casebook, Json, Where
 from dermtwin.cli.printing import note, out, print_json
 from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy
 
@@ -31,13 +31,7 @@ def command(
     *,
     casebook: Casebook,
     k: Annotated[int, typer.Option("-k", min=1, help="How many cases to show.")] = 10,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cases with: sex=female, age_approx=40..60, diagnosis_1=Malignant, …",
-            metavar="FIELD=VALUE",
-        ),
-    ] = None,
+    where: Where = None,
     every_image: Annotated[
         bool, typer.Option("--every-image", help="All images of a lesion, not its nearest alone.")
     ] = False,

@@ -23,3 +23,11 @@ Views = Annotated[
         help="1, or 8: each image's code is the mean over its mirrored and turned views.",
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help="Only cases with: sex=female, age_approx=40..60, diagnosis_1=Malignant, …",
+        metavar="FIELD=VALUE",
+    ),
+]
