@@ -3,9 +3,11 @@
     python scripts/bench_gallery.py --size 1000000 --out docs/bench/gallery.json
 
 All rows are measured in one run, on the same synthetic codes from a fixed seed: 32 normal numbers
-and 64 random bits a case, each query once, the engines one after the other on every query. Times
-are medians in milliseconds; the least of them stands beside, as other work may run meanwhile; the
-machine's load is told. An engine that is not installed is passed over.
+and 64 random bits a case, each query once. Our own questions and the reading of the same bytes take
+turns, so that what slows the machine down slows both; the other engines follow, each on every
+query. Times are medians in milliseconds; the least of them stands beside, and how many times the
+reading a question took (median of the pairs); the machine's load is told. An engine that is not
+installed is passed over.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from dermtwin.vocabulary import FIELDS
 
 DIMENSION = 32
 K = 10
-QUERIES = 25
+QUERIES = 50
 # A tenth and a hundredth of the cases.
 TENTH, HUNDREDTH = parse_where(["sex=female"]), parse_where(["diagnosis_1=Malignant"])
 
@@ -64,11 +66,20 @@ class Codes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table; the recall is that of the float search without a filter."""
+    """One line of the table.
+
+    Attributes:
+        what: what was asked.
+        median_ms: over the queries.
+        least_ms: likewise.
+        times_reading: how many times the reading of the same bytes it took; None: not our own.
+        recall: of the float search without a filter; None: another search.
+    """
 
     what: str
     median_ms: float
     least_ms: float
+    times_reading: float | None = None
     recall: float | None = None
 
 
@@ -169,14 +180,13 @@ def nearest(gallery: Gallery, codes: Codes, place: int, where: Filter | None = N
 def own_rows(gallery: Gallery, codes: Codes) -> Iterator[Row]:
     """Ours, beside reading the same bytes."""
     words, bits = codes.floats.view(np.uint64).reshape(-1), codes.bits
-    yield timed("reading the float codes", lambda _: words.sum())
-    for label, where in (("", None), (", 10 %", TENTH), (", 1 %", HUNDREDTH)):
-        yield timed(
-            f"dermtwin, floats{label}",
-            lambda place, where=where: nearest(gallery, codes, place, where),
-        )
-    yield timed("reading the bits", lambda _: bits.sum())
-    yield timed("dermtwin, bits", lambda place: nearest_bits(gallery, codes, place))
+    asks: dict[str, Ask] = {
+        f"dermtwin, floats{label}": lambda place, where=where: nearest(gallery, codes, place, where)
+        for label, where in (("", None), (", 10 %", TENTH), (", 1 %", HUNDREDTH))
+    }
+    yield from taking_turns("reading the float codes", lambda _: words.sum(), asks)
+    asks = {"dermtwin, bits": lambda place: nearest_bits(gallery, codes, place)}
+    yield from taking_turns("reading the bits", lambda _: bits.sum(), asks)
 
 
 def nearest_bits(gallery: Gallery, codes: Codes, place: int) -> object:
@@ -199,14 +209,14 @@ def ten_times_bits(codes: Codes) -> Iterator[Row]:
     )
     gallery = Gallery(dimension=1)
     gallery.apply(entries, version=1)
-    yield timed(f"reading the bits of {size:,}", lambda _: bits.sum())
     nothing = np.zeros((1, 1), np.float32)
-    yield timed(
-        f"dermtwin, bits of {size:,}",
-        lambda place: gallery.search_bits(
-            codes.query_bits[place : place + 1], codes=nothing, k=K, every_image=True
-        ),
-    )
+
+    def ask(place: int) -> object:
+        part = slice(place, place + 1)
+        return gallery.search_bits(codes.query_bits[part], codes=nothing, k=K, every_image=True)
+
+    asks: dict[str, Ask] = {f"dermtwin, bits of {size:,}": ask}
+    yield from taking_turns(f"reading the bits of {size:,}", lambda _: bits.sum(), asks)
 
 
 def forgetting(gallery: Gallery, codes: Codes) -> Row:
@@ -220,20 +230,53 @@ def forgetting(gallery: Gallery, codes: Codes) -> Row:
     return timed("dermtwin, forget a patient, to the next answer", ask)
 
 
+def taking_turns(reading: str, read: Ask, asks: dict[str, Ask]) -> Iterator[Row]:
+    """Reading, and each question right after it, query by query."""
+    times: dict[str, list[float]] = {reading: [], **{what: [] for what in asks}}
+    reads: dict[str, list[float]] = {what: [] for what in asks}
+    for ask in (read, *asks.values()):
+        ask(0)  # to warm up
+    for place in range(QUERIES):
+        for what, ask in asks.items():
+            reads[what].append(milliseconds(read, place))
+            times[what].append(milliseconds(ask, place))
+            times[reading].append(reads[what][-1])
+    for what, taken in times.items():
+        ratio = None
+        if what in reads:
+            ratio = statistics.median(np.divide(taken, reads[what]).tolist())
+        median, least = statistics.median(taken), min(taken)
+        yield told(Row(what=what, median_ms=median, least_ms=least, times_reading=ratio))
+
+
 def timed(what: str, ask: Ask, *, truth: list[set[int]] | None = None) -> Row:
     """Ask every query once, after one to warm up."""
+    found: list[Any] = []
     ask(0)
-    times, recalls = [], []
-    for place in range(QUERIES):
-        started = time.perf_counter()
-        found = ask(place)
-        times.append((time.perf_counter() - started) * 1000)
-        if truth is not None:
-            recalls.append(len(truth[place] & {int(each) for each in found}) / K)
-    recall = statistics.mean(recalls) if recalls else None
-    row = Row(what=what, median_ms=statistics.median(times), least_ms=min(times), recall=recall)
-    told = "" if recall is None else f"  recall {recall:.3f}"
-    print(f"{what:<58} {row.median_ms:>9.3f} {row.least_ms:>9.3f}{told}", flush=True)
+    times = [
+        milliseconds(lambda place: found.append(ask(place)), place) for place in range(QUERIES)
+    ]
+    recall = None
+    if truth is not None:
+        same = [len(truth[place] & set(map(int, found[place]))) / K for place in range(QUERIES)]
+        recall = statistics.mean(same)
+    return told(
+        Row(what=what, median_ms=statistics.median(times), least_ms=min(times), recall=recall)
+    )
+
+
+def milliseconds(ask: Ask, place: int) -> float:
+    """How long a question takes."""
+    started = time.perf_counter()
+    ask(place)
+    return (time.perf_counter() - started) * 1000
+
+
+def told(row: Row) -> Row:
+    """Print a row."""
+    ratio = "" if row.times_reading is None else f"  {row.times_reading:.2f} x reading"
+    recall = "" if row.recall is None else f"  recall {row.recall:.3f}"
+    print(f"{row.what:<58} {row.median_ms:>9.3f} {row.least_ms:>9.3f}{ratio}{recall}", flush=True)
     return row
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -90,6 +91,19 @@ def picture(seed: int, *, size: tuple[int, int] = (48, 36)) -> bytes:
 
 def picture_of(case: Case) -> bytes:
     return picture(int(case.isic_id[-7:]))
+
+
+def of_generation(case: Case, generation: int) -> Case:
+    """The same case with other values, which belong together."""
+    further = {"generation": str(generation)}
+    return replace(case, age_approx=5 * (generation % 17), extra=further)
+
+
+def generation_of(case: Case) -> int:
+    """How often a case was altered; its values must be of one generation."""
+    generation = int(case.extra["generation"])
+    assert case == of_generation(case, generation)
+    return generation
 
 
 def write_dataset(folder: Path, cases: Iterable[Case], *, pictures: bool = True) -> Path:

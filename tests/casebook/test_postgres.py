@@ -1,4 +1,4 @@
-"""A casebook in PostgreSQL: places, refusals, change numbers, a killed server, many at once."""
+"""A casebook in PostgreSQL: places, refusals, change numbers, a killed server."""
 
 import random
 import shutil
@@ -257,40 +257,6 @@ def test_a_server_that_comes_back_is_used_again(own_server, tmp_path) -> None:
             opened.version()
         own_server.start()
         assert opened.version() == 0
-
-
-def test_ten_readers_and_two_writers(place, tmp_path, encoder_file) -> None:
-    """Every answer is of one moment: no reader ever sees a case without its code and file."""
-    cases = make_cases(40)
-    parts = [write_dataset(tmp_path / name, part) for name, part in
-             (("one", cases[:25]), ("two", cases[15:]))]  # fmt: skip
-    first = write_dataset(tmp_path / "first", make_cases(5, start=500))
-    add(first, casebook=place, encoder=encoder_file)
-    with Process() as one, Process() as other, ThreadPoolExecutor(10) as pool:
-        for process, part in zip((one, other), parts, strict=True):
-            process.begin("add", part, casebook=place)
-        ending = threading.Event()
-
-        def read(_: int) -> int:
-            seen = 0
-            with Casebook.open(place) as opened:
-                while not ending.is_set():
-                    changes = opened.changes(since=0, dimension=5)
-                    names = [str(each) for each in changes.entries.columns["isic_id"]]
-                    assert seen <= len(names) == len(set(names))
-                    assert opened.records(names).keys() == set(names)
-                    opened.image(names[-1])
-                    seen = len(names)
-                    time.sleep(0.1)
-            return seen
-
-        readers = [pool.submit(read, number) for number in range(10)]
-        reports = [process.answer() for process in (one, other)]
-        ending.set()
-        assert max(reader.result() for reader in readers) > 5
-    assert [report["faults"] for report in reports] == [[], []]
-    assert len(contents(place)) == 45
-    assert check(casebook=place).problems == ()
 
 
 def test_a_worker_that_may_only_read_answers_and_never_writes(

@@ -21,8 +21,9 @@ from dermtwin.gallery.selection import Part
 from dermtwin.gallery.table import View
 
 _BITS = 64
-_ONE_THREAD = 2**18  # OpenBLAS: 65536 * GEMM_MULTITHREAD_THRESHOLD products
-_LEAST_ROWS = 64
+# OpenBLAS takes another thread from 2304 * GEMM_MULTITHREAD_THRESHOLD numbers of a matrix on when
+# it meets a vector, from 65536 times as many products on when it meets a matrix.
+_ONE_THREAD = 2**13
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +138,16 @@ def _scanned(
     """|x|²/2 - x·q of codes [N, D] and queries [Q, D], on this thread alone: float32 [Q, N].
 
     One core reads memory about as fast as all do, and who waits for another thread waits long on
-    a busy machine. OpenBLAS starts none for a product of two matrices below a size (it does for a
-    matrix and a vector: so there are two columns at least); as many rows as stay below it are
-    taken at once.
+    a busy machine: so one call of numpy takes many small products, for each of which OpenBLAS
+    starts no thread.
     """
-    columns = np.zeros((queries.shape[1], max(2, len(queries))), np.float32)
-    columns[:, : len(queries)] = queries.T
-    step = max(_LEAST_ROWS, _ONE_THREAD // columns.size)
+    columns = np.ascontiguousarray(queries.T)
     values = np.empty((len(queries), len(codes)), np.float32)
-    for start in range(0, len(codes), step):
-        rows = slice(start, start + step)
-        products = (codes[rows] @ columns).T[: len(queries)]
-        np.subtract(halves[rows], products, out=values[:, rows])
+    step = max(1, _ONE_THREAD // codes.shape[1])
+    whole = len(codes) - len(codes) % step
+    products = (codes[:whole].reshape(-1, step, codes.shape[1]) @ columns).reshape(-1, len(queries))
+    np.subtract(halves[:whole], products.T, out=values[:, :whole])
+    np.subtract(halves[whole:], (codes[whole:] @ columns).T, out=values[:, whole:])
     return values
 
 
