@@ -54,7 +54,8 @@ wheel: setup
 	@echo "==> the wheel, bare, in a fresh environment"
 	@scripts/check_wheel
 
-bench: setup  ## speed and size beside the obvious way, as ratios
+bench: setup  ## speed and size beside the obvious way and other engines, as ratios
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python scripts/bench.py
 
 clean:  ## remove .venv, caches and what the demo made

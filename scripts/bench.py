@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bench_casebook import gallery_rows, record_rows
 from bench_encoders import measure_encoders
 from bench_gallery import measure_gallery
+from bench_record import measure_record
 from PIL import Image
 
 import dermtwin
@@ -34,6 +36,7 @@ from dermtwin.learning.network import TwinNetwork
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "configs" / "paper.toml"
+HEADER = f"{'':<58} {'dermtwin':>9} {'obvious':>9} {'':<9} {'better':>7}"
 
 
 def main() -> None:
@@ -44,12 +47,16 @@ def main() -> None:
     parser.add_argument("--encoder", default="dermtwin-base", help="of a metric training")
     parser.add_argument("--pictures", type=int, default=40, help="that the encoder is timed on")
     parser.add_argument(
-        "--only", choices=("install", "cases", "encoders", "gallery"), help="these rows alone"
+        "--only",
+        choices=("install", "cases", "encoders", "casebook"),
+        help="these rows alone",
     )
-    parser.add_argument("--size", type=int, default=1_000_000, help="cases in the gallery")
+    parser.add_argument(
+        "--size", type=int, default=100_000, help="cases in gallery and record, with ready codes"
+    )
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     options = parser.parse_args()
-    print(f"{'':<58} {'dermtwin':>9} {'obvious':>9} {'':<9} {'better':>7}")
+    print(HEADER)
     with tempfile.TemporaryDirectory() as folder:
         figures = list(measure(Path(folder), options))
     if options.out:
@@ -70,8 +77,18 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
         )
     if options.only in (None, "cases"):
         yield from measure_cases(folder, options)
-    if options.only in (None, "gallery"):
-        yield measure_gallery(options.size)
+    if options.only in (None, "casebook"):
+        yield from measure_casebook(folder, size=options.size)
+
+
+def measure_casebook(folder: Path, *, size: int) -> Iterable[dict]:
+    """Search and record at a size, with ready codes; each part's own lines, then the table."""
+    (folder / "record").mkdir()
+    gallery = measure_gallery(size)
+    record = measure_record(folder / "record", size=size)
+    print(f"{f'a casebook of {size:,} cases, medians':<58} {HEADER[59:]}")
+    yield from gallery_rows(gallery, report=report)
+    yield from record_rows(record, report=report)
 
 
 def report(what: str, *, ours: float, theirs: float, unit: str, more_is_better: bool) -> dict:

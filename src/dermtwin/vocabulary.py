@@ -45,6 +45,13 @@ class Artefact(StrEnum):
     PATCHES = "patches"
 
 
+class SearchBy(StrEnum):
+    """What tells how near a case is."""
+
+    CODE = "code"
+    BITS = "bits"
+
+
 class Sex(StrEnum):
     """The archive's `sex`."""
 
@@ -159,9 +166,18 @@ FIELDS = tuple(each.name for each in fields(Case) if each.name != "extra")
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A case that came back: its place (from 1), name, lesion, and distance to the query."""
+    """A case that came back.
+
+    Attributes:
+        rank: its place, from 1.
+        isic_id: its name.
+        lesion_id: its lesion.
+        distance: Euclidean, of its code to the query's.
+        hamming: in how many bits it differs from the query; None: bits were not compared.
+    """
 
     rank: int
     isic_id: str
     lesion_id: str | None
     distance: float
+    hamming: int | None = None

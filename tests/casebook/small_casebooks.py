@@ -22,14 +22,20 @@ from dermtwin.preparation import Recipe
 from dermtwin.vocabulary import FIELDS, Case
 
 SIZE = 16
+BIT_GROUPS = 8
 PROCESS = Path(__file__).with_name("casebook_process.py")
 
 
-def small_model(*, seed: int = 0, width: int = 5) -> bytes:
+def small_model(*, seed: int = 0, width: int = 5, has_bits: bool = False) -> bytes:
     """A network whose code is a random product of the halved picture's pixels."""
     onnx = pytest.importorskip("onnx", reason="building a graph needs the extra 'train'")
     helper, kinds = onnx.helper, onnx.TensorProto
-    weights = np.random.default_rng(seed).normal(size=(3 * 64, width)).astype(np.float32) / 10
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(3 * 64, width)).astype(np.float32) / 10
+    signs = rng.normal(size=(3 * 64, BIT_GROUPS)).astype(np.float32).repeat(64 // BIT_GROUPS, 1)
+    signs -= signs.mean(0)  # a picture's mean tells nothing
+    bits_node = helper.make_node("MatMul", ["flat", "signs"], ["bits"])
+    bits_info = helper.make_tensor_value_info("bits", kinds.FLOAT, ["N", 64])
     graph = helper.make_graph(
         [
             helper.make_node(
@@ -37,18 +43,30 @@ def small_model(*, seed: int = 0, width: int = 5) -> bytes:
             ),
             helper.make_node("Flatten", ["pooled"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weights"], ["code"]),
+            *([bits_node] if has_bits else []),
         ],
         "small",
         [helper.make_tensor_value_info("image", kinds.FLOAT, ["N", 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("code", kinds.FLOAT, ["N", width])],
-        [onnx.numpy_helper.from_array(weights, "weights")],
+        [
+            helper.make_tensor_value_info("code", kinds.FLOAT, ["N", width]),
+            *([bits_info] if has_bits else []),
+        ],
+        [
+            onnx.numpy_helper.from_array(weights, "weights"),
+            *([onnx.numpy_helper.from_array(signs, "signs")] if has_bits else []),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())
 
 
 def make_encoder(
-    path: Path, *, name: str = "small", seed: int = 0, preparation: Recipe | None = None
+    path: Path,
+    *,
+    name: str = "small",
+    seed: int = 0,
+    preparation: Recipe | None = None,
+    has_bits: bool = False,
 ) -> Encoder:
     card = Card(
         name=name,
@@ -56,10 +74,10 @@ def make_encoder(
         made_at="2026-01-01T00:00:00Z",
         input=InputSpec(size=SIZE, resize="centre-square" if preparation is None else "pad"),
         preparation=preparation,
-        outputs={"code": OutputSpec((5,))},
+        outputs={"code": OutputSpec((5,))} | ({"bits": OutputSpec((64,))} if has_bits else {}),
         licence="none",
     )
-    return write_encoder(path, model=small_model(seed=seed), card=card)
+    return write_encoder(path, model=small_model(seed=seed, has_bits=has_bits), card=card)
 
 
 def make_cases(count: int, *, seed: int = 0, start: int = 0) -> list[Case]:

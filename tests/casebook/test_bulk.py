@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_casebooks import make_cases
 
-from dermtwin.casebook import Casebook, NewImage, Placed
+from dermtwin.casebook import Casebook, NewImage, Placed, reading
 from dermtwin.casebook.bulk import place_all
+from dermtwin.casebook.placing import Outcome
 from dermtwin.casebook.records import EncoderRecord, current_encoder
 from dermtwin.casebook.schema import CASES, CHANGES, ENCODERS, IMAGES, LESIONS, PATIENTS
 from dermtwin.gallery import Entries
@@ -25,7 +26,7 @@ def image_of(number: int, *, has_bits: bool = True) -> NewImage:
         sha256=f"{number:064x}",
         header=Header("JPEG", 40 + number, 30),
         thumbnail=b"",
-        vector=rng.normal(size=5).astype(np.float32),
+        vector=rng.normal(size=5).astype(np.float32) * (number % 5 > 0),  # also nothing but zeros
         bits=rng.bytes(8) if has_bits else None,
         phash=int(rng.integers(0, 2**64, dtype=np.uint64)),
     )
@@ -107,12 +108,17 @@ def test_many_at_once_are_as_one_after_the_other(place, tmp_path) -> None:
         run()
 
 
-def test_all_fields_are_read_as_they_stand(place) -> None:
+ODD = (None, "", 'a "b", ü', "\\u0041", '",', "null", "\x01\n\t\x7f\u2028", "[\U0001f600]", "0")
+
+
+def test_all_fields_are_read_as_they_stand(place, monkeypatch) -> None:
     """Columns against the records, each read by itself; the whole, and only what changed."""
     cases = [
-        replace(case, attribution=[None, "", 'a "b", ü', "\\u0041"][number % 4])
+        replace(case, attribution=ODD[number % len(ODD)])
         for number, case in enumerate(make_cases(60))
     ]
+    cases += [replace(case, isic_id=f"one-{case.isic_id}", sex="male") for case in cases[:9]]
+    monkeypatch.setattr(reading, "_AT_ONCE", 7)  # several parts, some fields of one value only
     with Casebook.open_or_make(place) as book:
         encoder = emptied(book)
         for part in (cases[:45], cases[45:]):
@@ -129,6 +135,21 @@ def test_all_fields_are_read_as_they_stand(place) -> None:
             assert entries.bits is not None
             assert entries.bits.tolist() == bits
             assert_columns(entries, expected)
+
+
+def test_a_name_with_any_letter_is_found_again(tmp_path) -> None:
+    names = ["a\0b", "a", 'q"\\\n', "\\u0000", "\U0001f600\u2028"]
+    rows = [
+        (Case(isic_id=name, lesion_id=name, patient_id=name), image_of(number))
+        for number, name in enumerate(names)
+    ]
+    with Casebook.open_or_make(tmp_path / "cases") as book:
+        encoder = emptied(book)
+        for expected in (Outcome.ADDED, Outcome.ALREADY_THERE):
+            with book.writing() as connection:
+                placed = place_all(connection, rows, encoder=encoder)
+            assert {each.outcome for each in placed} == {expected}
+        assert list(book.changes(since=0, dimension=5).entries.columns["lesion_id"]) == names
 
 
 def assert_columns(entries: Entries, cases: list[Case]) -> None:

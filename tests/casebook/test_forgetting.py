@@ -112,6 +112,8 @@ def test_after_forgetting_no_byte_is_left(request, place, marked, encoder_file, 
         rounds = 2
         folders += [server.data / f"base/{oid}", server.data / "pg_wal"]
     add(marked_dataset(tmp_path / "data", marked), casebook=place, encoder=encoder_file)
+    if place.startswith("postgresql"):
+        server.ask("CHECKPOINT")  # a page of the log may end within a mark, a row's page never does
     by_name = {case.isic_id: case for case in marked}
     marks = {name: marks_of(case, encoder) for name, case in by_name.items()}
     everything = [mark for name in sorted(marks)[::5] for mark in marks[name]]
@@ -335,7 +337,7 @@ def test_an_image_forgotten_between_its_writing_and_its_row(
         writer.write_images([image])
         forget(casebook=book, case=one.isic_id)
         assert not (book / path).exists()
-        writer.place_all([(other, image)], encoder=record)
+        assert writer.place_all([(other, image)], encoder=record).keys() == {other.isic_id}
         assert (book / path).exists()
     assert contents(book) == {other.isic_id: other}
     assert check(casebook=book).problems == ()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_casebooks import contents
+from small_casebooks import Process, contents
 
-from dermtwin.casebook import Casebook
+from dermtwin.casebook import Casebook, ImageHashes
 from dermtwin.datasets import draw_lesion
 from dermtwin.datasets.duplicates import HASH_DISTANCE
 from dermtwin.errors import SettingsError
 from dermtwin.verbs.add import add
-from dermtwin.verbs.adding.repeats import Repeats, _distances
+from dermtwin.verbs.adding.repeats import _distances, _near
 from dermtwin.verbs.check import check
 
 TURNED = Image.Transpose.ROTATE_90
@@ -34,6 +35,7 @@ def dataset(folder: Path, rows: dict[str, tuple[str, bytes]]) -> Path:
     return folder
 
 
+@cache
 def jpeg(seed: int, *, quality: int = 90, side: int = 1, turn: bool = False) -> bytes:
     picture = Image.fromarray(draw_lesion(seed).rgb)
     picture = picture.reduce(side) if side > 1 else picture
@@ -102,6 +104,32 @@ def test_copies_are_found_without_thumbnails_too(tmp_path, there) -> None:
     assert (report.added, report.skipped) == (2, 4)
 
 
+@pytest.mark.parametrize(("choice", "added"), [("skip", 36), ("report", 72)])
+def test_two_that_add_at_once_see_each_others_photographs(
+    tmp_path, place, encoder_file, choice, added
+) -> None:
+    """Each photograph comes twice, under two names, and the second of the two is noticed."""
+    Casebook.open_or_make(place).close()
+    parts = [
+        dataset(
+            tmp_path / name,
+            {f"{name}-{seed}": (f"{name}-{seed}", jpeg(seed, side=4)) for seed in range(36)},
+        )
+        for name in ("one", "other")
+    ]
+    with Process() as one, Process() as other:
+        for process in (one, other):
+            process.ask("stats", casebook=place)  # all is imported
+        for process, part in zip((one, other), parts, strict=True):
+            process.begin("add", part, casebook=place, encoder=encoder_file, on_duplicate=choice)
+        reports = [process.answer() for process in (one, other)]
+    assert sum(report["added"] for report in reports) == len(contents(place)) == added
+    counted = {"skip": "skipped", "report": "repeating"}[choice]
+    assert sum(report[counted] for report in reports) == 36
+    report = check(casebook=place)
+    assert (report.problems, report.counts["unfinished"]) == ((), 0)
+
+
 HASHES = st.integers(0, 2**64 - 1)
 
 
@@ -112,21 +140,18 @@ def test_distances_are_those_of_the_best_way(own, others) -> None:
     assert found.tolist() == naive
 
 
-def test_the_nearest_images_of_many_are_looked_at(there) -> None:
+def test_the_nearest_images_of_many_are_looked_at() -> None:
     rng = np.random.default_rng(0)
     own = rng.integers(0, 2**63, 8, dtype=np.uint64)
-    with Casebook.open(there) as opened:
-        repeats = Repeats(opened)
-        repeats._hashes = rng.integers(0, 2**63, 100_000, dtype=np.uint64)
-        repeats._keys = np.arange(100_000) + 7
-        flips = rng.integers(0, 14, 60)
-        places = rng.choice(100_000, 60, replace=False)
-        for place, count in zip(places, flips, strict=True):
-            bits = rng.choice(64, count, replace=False)
-            repeats._hashes[place] = own[rng.integers(8)] ^ np.bitwise_xor.reduce(
-                np.uint64(1) << bits.astype(np.uint64), initial=np.uint64(0)
-            )
-        near = repeats._near(own)
+    hashes = rng.integers(0, 2**63, 100_000, dtype=np.uint64)
+    flips = rng.integers(0, 14, 60)
+    places = rng.choice(100_000, 60, replace=False)
+    for place, count in zip(places, flips, strict=True):
+        bits = rng.choice(64, count, replace=False)
+        hashes[place] = own[rng.integers(8)] ^ np.bitwise_xor.reduce(
+            np.uint64(1) << bits.astype(np.uint64), initial=np.uint64(0)
+        )
+    near = _near(own, ImageHashes(np.arange(100_000) + 7, hashes))
     distance = dict(zip((places + 7).tolist(), flips.tolist(), strict=True))
     assert [distance[key] for key in near] == sorted(flips.tolist())[:16]
     assert max(distance[key] for key in near) <= HASH_DISTANCE

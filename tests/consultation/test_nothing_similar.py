@@ -17,19 +17,20 @@ def with_farthest_usual(path: Path, distance: float) -> Path:
     return path
 
 
-def remarks(tmp_path: Path, *, farthest_usual: float) -> tuple[str, ...]:
+def reasons(tmp_path: Path, *, farthest_usual: float) -> list[str]:
     encoder = with_farthest_usual(tmp_path / "e.onnx", farthest_usual)
     drawn = draw_dataset(tmp_path / "drawn", lesions=6, seed=4, size=(64, 48))
     dermtwin.add(drawn, casebook=tmp_path / "cases", encoder=encoder)
     Image.new("RGB", (64, 48), (0, 0, 255)).save(tmp_path / "blue.png")
-    return dermtwin.find(tmp_path / "blue.png", casebook=tmp_path / "cases").remarks
+    trust = dermtwin.find(tmp_path / "blue.png", casebook=tmp_path / "cases").trust
+    return [each.text for each in trust.reasons if each.code == "nothing-near"]
 
 
 def test_a_far_picture_is_told(tmp_path) -> None:
-    (told,) = remarks(tmp_path, farthest_usual=1e-6)
+    (told,) = reasons(tmp_path, farthest_usual=1e-6)
     assert told.startswith("Nothing similar here: the nearest case is ")
     assert told.endswith("the nearest other lesion is within 1e-06.")
 
 
 def test_a_near_one_is_not(tmp_path) -> None:
-    assert remarks(tmp_path, farthest_usual=1e6) == ()
+    assert reasons(tmp_path, farthest_usual=1e6) == []

@@ -46,6 +46,12 @@ def test_add_and_find_cut_alike_and_say_so(drawn: Path, cropping: Path, tmp_path
     told = answer.to_json()
     assert told["crop"]["left"] == findings.crop.left
     assert told["remarks"] == list(answer.remarks)
+    assert answer.view.shape == (320, 320, 3)
+
+    plain = dermtwin.find(dataset.rows[0].image, casebook=tmp_path / "cases")
+    (crop,) = (each.text for each in plain.trust.reasons if each.code == "crop")
+    assert crop in plain.remarks
+    assert plain.summary().count(crop) == 1
 
     with Casebook.open(tmp_path / "cases") as casebook:
         entries = casebook.changes(since=0, dimension=5).entries

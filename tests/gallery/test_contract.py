@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from uuid import uuid4
 
 import numpy as np
@@ -85,7 +86,7 @@ class Emptied:
             exclude=[exclude],
             every_image=every_image,
         )
-        told = [(hit.rank, hit.isic_id, hit.lesion_id, hit.distance) for hit in found.hits]
+        told = [astuple(hit) for hit in found.hits]
         asked = {"k": k, "where": where, "exclude": exclude, "every_image": every_image}
         assert (told, found.eligible) == oracle(self.held.values(), bits, code, **asked)
 
@@ -113,11 +114,11 @@ def oracle(held, bits, code, *, k, where, exclude, every_image) -> tuple[list, i
         if is_eligible(case, where=where, exclude=exclude)
     ]
     seen, hits = set(), []
-    for _, far, name, lesion in sorted(eligible, key=lambda each: each[:3]):
+    for differing, far, name, lesion in sorted(eligible, key=lambda each: each[:3]):
         own = lesion if lesion is not None else ("own", name)
         if every_image or own not in seen:
             seen.add(own)
-            hits.append((len(hits) + 1, name, lesion, far))
+            hits.append((len(hits) + 1, name, lesion, far, differing))
     return hits[:k], len(eligible)
 
 

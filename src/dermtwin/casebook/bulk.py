@@ -7,18 +7,34 @@ import json
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count, repeat
 from typing import Any
 
-import numpy as np
-from sqlalchemy import Column, Connection, Table, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    any_,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 
 from dermtwin.casebook.auditing import subject
 from dermtwin.casebook.placing import NewImage, Outcome, Placed, compare, foreign_patient
-from dermtwin.casebook.records import MANY, VECTOR, EncoderRecord, Record, chunks, records
+from dermtwin.casebook.records import VECTOR, EncoderRecord, Record, chunks, records
 from dermtwin.casebook.schema import CASES, CHANGES, CODES, IMAGES, LESIONS, PATIENTS, PLAIN_FIELDS
 from dermtwin.vocabulary import Case
 
 Item = tuple[Case, NewImage]
+
+_KEY_BYTES = 16  # an `audit_key`
+_ROWS = 64  # a statement
 
 
 def place_all(
@@ -37,18 +53,10 @@ def place_all(
         What became of each row, in their order.
     """
     there = _There.of(connection, [case for case, _ in rows])
-    placed: list[Placed] = []
-    new: list[tuple[int, Item]] = []
-    for item in rows:
-        found = there.compared(item)
-        if found is None:
-            found = Placed(Outcome.ADDED)
-            new.append((len(placed), item))
-            there.take(item)
-        placed.append(found)
-    for (place, _), outcome in zip(new, _insert_all(connection, new, encoder=encoder), strict=True):
-        placed[place] = outcome
-    return placed
+    compared = [there.taken(item) for item in rows]
+    new = [item for item, found in zip(rows, compared, strict=True) if found is None]
+    added = iter(_insert_all(connection, new, encoder=encoder))
+    return [found or next(added) for found in compared]
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class _There:
     """What is in the record, and then also what of the same call comes before a row."""
 
     records: dict[str, Record]
+    new: dict[str, Item] = field(default_factory=dict)
     patient_of: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -66,34 +75,33 @@ class _There:
         owners = select(LESIONS.c.lesion_id, PATIENTS.c.patient_id).select_from(
             CASES.join(LESIONS).join(PATIENTS)
         )
-        for part in chunks(sorted(lesions), size=MANY):
-            for lesion, patient in connection.execute(
-                owners.where(LESIONS.c.lesion_id.in_(part)).distinct()
-            ):
-                there.patient_of[lesion] = patient
+        known = owners.where(_among(connection, LESIONS.c.lesion_id, lesions)).distinct()
+        for lesion, patient in connection.execute(known):
+            there.patient_of[lesion] = patient
         return there
 
-    def compared(self, item: Item) -> Placed | None:
-        """What a row is to what is there; None: it is new."""
+    def taken(self, item: Item) -> Placed | None:
+        """What a row is to what is there; None: it is new, and there from now on."""
         case, image = item
-        if there := self.records.get(case.isic_id):
+        if there := self._record(case.isic_id):
             return compare(case, sha256=image.sha256, there=there)
-        if case.lesion_id is None or case.patient_id is None:
-            return None
-        patient = self.patient_of.get(case.lesion_id, case.patient_id)
-        return None if patient == case.patient_id else foreign_patient(case, patient)
-
-    def take(self, item: Item) -> None:
-        case, image = item
-        self.records[case.isic_id] = Record(0, case, image.sha256, image.header.format)
         if case.lesion_id is not None and case.patient_id is not None:
-            self.patient_of.setdefault(case.lesion_id, case.patient_id)
+            patient = self.patient_of.setdefault(case.lesion_id, case.patient_id)
+            if patient != case.patient_id:
+                return foreign_patient(case, patient)
+        self.new[case.isic_id] = item
+        return None
+
+    def _record(self, isic_id: str) -> Record | None:
+        if found := self.new.get(isic_id):
+            case, image = found
+            return Record(0, case, image.sha256, image.header.format)
+        return self.records.get(isic_id)
 
 
 def _insert_all(
-    connection: Connection, new: Sequence[tuple[int, Item]], *, encoder: EncoderRecord
+    connection: Connection, items: Sequence[Item], *, encoder: EncoderRecord
 ) -> list[Placed]:
-    items = [item for _, item in new]
     if not items:
         return []
     images = _image_keys(connection, [image for _, image in items])
@@ -109,14 +117,22 @@ def _insert_all(
         )
         for case, image in items
     ]
-    audit_keys = [secrets.token_bytes(16) for _ in items]
-    _insert(connection, CASES, _CASE_COLUMNS, map(_case_row, keys, owners, audit_keys, items))
+    audit_keys = _audit_keys(len(items))
+    # To hand a value over costs more than to store it: fields that no case has are left out.
+    fields = [
+        name for name in PLAIN_FIELDS if any(getattr(case, name) is not None for case, _ in items)
+    ]
+    rows = map(_case_row, keys, owners, audit_keys, items, repeat(fields))
+    _insert(connection, CASES, (*_CASE_COLUMNS, *fields), rows)
     codes = (
         (key, encoder.key, image.vector.astype(VECTOR, copy=False).tobytes(), image.bits)
         for key, (_, image) in zip(keys, items, strict=True)
     )
     _insert(connection, CODES, ("case_key", "encoder_key", "vector", "bits"), codes)
-    _insert(connection, CHANGES, ("case_key", "kind"), ((key, "added") for key in keys))
+    added = select(CASES.c.key, literal("added")).where(CASES.c.key.between(keys[0], keys[-1]))
+    connection.execute(
+        insert(CHANGES).from_select(["case_key", "kind"], added.order_by(CASES.c.key))
+    )
     return [
         Placed(
             Outcome.ADDED,
@@ -138,25 +154,33 @@ _CASE_COLUMNS = (
     "audit_key",
     "extra",
     "isic_id",
-    *PLAIN_FIELDS,
 )
 
 
 def _case_row(
-    key: int, owners: tuple[int, int | None, int | None], audit_key: bytes, item: Item
+    key: int,
+    owners: tuple[int, int | None, int | None],
+    audit_key: bytes,
+    item: Item,
+    fields: Sequence[str],
 ) -> tuple[Any, ...]:
     case, _ = item
     # Most cases have no further columns.
     extra = json.dumps(dict(case.extra), sort_keys=True, ensure_ascii=False) if case.extra else "{}"
-    plain = [getattr(case, name) for name in PLAIN_FIELDS]
-    return (key, *owners, audit_key, extra, case.isic_id, *plain)
+    return (key, *owners, audit_key, extra, case.isic_id, *[getattr(case, name) for name in fields])
+
+
+def _audit_keys(count: int) -> list[bytes]:
+    data = secrets.token_bytes(_KEY_BYTES * count)  # one call of the system, not one a case
+    return [data[at : at + _KEY_BYTES] for at in range(0, len(data), _KEY_BYTES)]
 
 
 def _image_keys(connection: Connection, images: Iterable[NewImage]) -> dict[str, int]:
     """The keys of images by their digest, new ones being given where needed."""
     by_digest = {image.sha256: image for image in images}
     known = _known(connection, IMAGES.c.sha256, by_digest.keys())
-    new = [image for digest, image in by_digest.items() if digest not in known]
+    # In the order of the index on digests, so that its pages are met once each.
+    new = [by_digest[digest] for digest in sorted(by_digest.keys() - known.keys())]
     first = _reserve(connection, IMAGES, len(new))
     names = ("key", "sha256", "format", "width", "height", "bytes", "phash")
     _insert(connection, IMAGES, names, (_image_row(*each) for each in enumerate(new, first)))
@@ -165,8 +189,9 @@ def _image_keys(connection: Connection, images: Iterable[NewImage]) -> dict[str,
 
 def _image_row(key: int, image: NewImage) -> tuple[Any, ...]:
     header = image.header
-    # The column is signed.
-    phash = None if image.phash is None else int(np.uint64(image.phash).astype(np.int64))
+    phash = image.phash
+    if phash is not None and phash >= 1 << 63:
+        phash -= 1 << 64  # the column is signed
     size = len(image.data)
     return key, image.sha256, header.format, header.width, header.height, size, phash
 
@@ -184,13 +209,14 @@ def _patients(connection: Connection, names: Iterable[str | None]) -> dict[str, 
     wanted = {name for name in names if name is not None}
     columns = (PATIENTS.c.patient_id, PATIENTS.c.key, PATIENTS.c.audit_key)
     known = {
-        row.patient_id: (row.key, row.audit_key)
-        for part in chunks(sorted(wanted), size=MANY)
-        for row in connection.execute(select(*columns).where(PATIENTS.c.patient_id.in_(part)))
+        name: (key, audit_key)
+        for name, key, audit_key in connection.execute(
+            select(*columns).where(_among(connection, PATIENTS.c.patient_id, wanted))
+        )
     }
     new = sorted(wanted - known.keys())
     first = _reserve(connection, PATIENTS, len(new))
-    made = {name: (key, secrets.token_bytes(16)) for key, name in enumerate(new, first)}
+    made = dict(zip(new, zip(count(first), _audit_keys(len(new))), strict=True))
     rows = ((name, *both) for name, both in made.items())
     _insert(connection, PATIENTS, ("patient_id", "key", "audit_key"), rows)
     return {
@@ -211,12 +237,22 @@ def _lesion_keys(connection: Connection, names: Iterable[str | None]) -> dict[st
 
 def _known(connection: Connection, column: Column[str], names: Iterable[str]) -> dict[str, int]:
     """Those of the names that are there, with their keys."""
-    wanted = select(column, column.table.c.key)
-    return {
-        name: key
-        for part in chunks(sorted(names), size=MANY)
-        for name, key in connection.execute(wanted.where(column.in_(part)))
-    }
+    wanted = select(column, column.table.c.key).where(_among(connection, column, names))
+    return {row[0]: row[1] for row in connection.execute(wanted)}
+
+
+def _among(
+    connection: Connection, column: Column[str], names: Iterable[str]
+) -> ColumnElement[bool]:
+    """Whether a column is one of many names, which go over as one value: not one each."""
+    wanted = list(names)
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(wanted, ARRAY(Text)))
+    packed = json.dumps(wanted, ensure_ascii=False)
+    if "\\u0000" in packed:  # where SQLite would end a name
+        return column.in_(wanted)
+    each = func.json_each(packed).table_valued("value")
+    return column.in_(select(each.c.value))
 
 
 def _reserve(connection: Connection, table: Table, count: int) -> int:
@@ -242,5 +278,8 @@ def _insert(
             for row in rows:
                 copy.write_row(row)
         return
-    values = ", ".join("?" * len(columns))
-    raw.executemany(f"INSERT INTO {table} ({names}) VALUES ({values})", rows)  # noqa: S608 - ours
+    # Many rows a statement: SQLite then writes the last key given, and steps, once for all of them.
+    values = f"({', '.join('?' * len(columns))})"
+    for part in chunks(rows, size=_ROWS):
+        statement = f"INSERT INTO {table} ({names}) VALUES {', '.join([values] * len(part))}"  # noqa: S608 - ours
+        raw.execute(statement, [*chain.from_iterable(part)])

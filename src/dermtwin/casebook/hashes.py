@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.records import MANY, chunks
-from dermtwin.casebook.schema import CASES, IMAGES, LESIONS
+from dermtwin.casebook.schema import CASES, CHANGES, IMAGES, LESIONS
 from dermtwin.casebook.store import image_path, thumbnail_path
 
 _PAGE = 100_000
@@ -51,10 +51,27 @@ def image_hashes(casebook: Casebook, *, above: int = 0) -> ImageHashes:
         .order_by(IMAGES.c.key)
         .limit(_PAGE)
     )
+    return _hashes(casebook, wanted)
+
+
+def _hashes(casebook: Casebook, wanted: Select[tuple[int, int | None]]) -> ImageHashes:
     with casebook.reading() as connection:
         rows = np.array([tuple(row) for row in connection.execute(wanted)], dtype=np.int64)
     keys, hashes = rows.reshape(-1, 2).T
     return ImageHashes(keys, np.ascontiguousarray(hashes).view(np.uint64))
+
+
+def changed_images(casebook: Casebook, *, since: int) -> ImageHashes:
+    """The hashes of the images of all cases that changed after a change."""
+    changed = select(CHANGES.c.case_key).where(CHANGES.c.seq > since)
+    wanted = (
+        select(IMAGES.c.key, IMAGES.c.phash)
+        .join(CASES, CASES.c.image_key == IMAGES.c.key)
+        .where(CASES.c.key.in_(changed), IMAGES.c.phash.is_not(None))
+        .order_by(IMAGES.c.key)
+        .distinct()
+    )
+    return _hashes(casebook, wanted)
 
 
 def cases_of_images(casebook: Casebook, keys: Collection[int]) -> dict[int, list[Shown]]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WAIT_S = 60
 """How long a rewrite waits for other programs to end what they read."""
 
+# The planner's, which hold values of rows: rewritten last, as a table's analysis replaces them.
+_STATISTICS = "pg_catalog.pg_statistic"
+
 # One number a database, for whoever writes to a casebook there.
 _LOCK = 0x6465726D7477696E
 
@@ -91,10 +94,12 @@ class PostgresDatabase:
             _refuse_without_rights(connection, where=self.where)
             connection.exec_driver_sql(f"SET lock_timeout = '{WAIT_S}s'")
             try:
-                while left := _rewrite(connection):
+                left = [*METADATA.tables, _STATISTICS]
+                while left := [table for table in left if _rewrite(connection, table)]:
                     if time.monotonic() > end:
                         return False
-                    time.sleep(min(0.05 * left, 1))
+                    left = [*(set(left) - {_STATISTICS}), _STATISTICS]
+                    time.sleep(0.05)
                 connection.exec_driver_sql("SELECT pg_switch_wal()")
                 connection.exec_driver_sql("CHECKPOINT")
             finally:
@@ -102,8 +107,8 @@ class PostgresDatabase:
         return True
 
 
-def _rewrite(connection: Connection) -> int:
-    """Rewrite all that may hold bytes of deleted rows; how many dead rows had to be kept."""
+def _rewrite(connection: Connection, table: str) -> int:
+    """Rewrite a table that may hold bytes of deleted rows; how many of them had to be kept."""
     raw: Any = connection.connection.dbapi_connection
     details: list[str] = []
 
@@ -112,16 +117,13 @@ def _rewrite(connection: Connection) -> int:
 
     connection.exec_driver_sql("SET client_min_messages = notice")
     raw.add_notice_handler(hear)
+    analyze = "" if table == _STATISTICS else ", ANALYZE"
     try:
-        for table in METADATA.tables:
-            connection.exec_driver_sql(f"VACUUM (FULL, VERBOSE, ANALYZE) {table}")
-        # The statistics' old rows hold values of old cases.
-        connection.exec_driver_sql("VACUUM (FULL, VERBOSE) pg_catalog.pg_statistic")
+        connection.exec_driver_sql(f"VACUUM (FULL, VERBOSE{analyze}) {table}")
     finally:
         raw.remove_notice_handler(hear)
         connection.exec_driver_sql("SET client_min_messages = warning")
-    # `VERBOSE` tells for each table, in the server's language: "N dead row versions cannot be
-    # removed yet."
+    # `VERBOSE` tells, in the server's language: "N dead row versions cannot be removed yet."
     counts = (re.match(r"\D*(\d+)", detail) for detail in details)
     return sum(int(count[1]) for count in counts if count)
 

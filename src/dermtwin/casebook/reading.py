@@ -1,34 +1,42 @@
 """Codes and fields of many cases, read as columns.
 
-A million cases are read in seconds: rows come in batches past SQLAlchemy, the fields of few values
-come as one JSON text for several of them, which is taken apart once for each that differs, and
-names of lesions and patients are read once, not once a case.
+A million cases are read in seconds: the database packs the values of many cases into one, column by
+column, so that no row of them ever becomes an object; it does so while those before are unpacked.
+Names of lesions and patients are read once, not once a case.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Connection, Select, Text, cast, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from dermtwin.casebook.records import MANY, VECTOR, EncoderRecord, chunks
 from dermtwin.casebook.schema import CASES, CODES, LESIONS, PATIENTS, PLAIN_FIELDS
 from dermtwin.errors import CasebookError
 from dermtwin.gallery import Encoded, Entries
 
-_ROWS = 4096  # at once: as many as stay in the processor's cache
+T = TypeVar("T")
 
-# Fields that go together have few combinations, and each of these is taken apart once.
-_TOGETHER = (
-    ("diagnosis_1", "diagnosis_2", "diagnosis_3", "diagnosis_4", "diagnosis_5"),
-    ("diagnosis_confirm_type", "age_approx", "sex", "anatom_site_general"),
-    ("fitzpatrick_skin_type", "image_type", "attribution", "copyright_license"),
-)
-assert sorted(name for group in _TOGETHER for name in group) == sorted(PLAIN_FIELDS)
+_AT_ONCE = 2**14  # keys: some megabytes
+
+_BITS = np.dtype(">u8")
 
 
 def entries(
@@ -45,68 +53,81 @@ def entries(
     Raises:
         CasebookError: a code has another length.
     """
-    # The sum keeps SQLite from going by encoder, and then sorting a million rows by key.
+    # The sum keeps SQLite from going by encoder, and so in no order.
     wanted = _statement(connection).where(CODES.c.encoder_key + 0 == encoder.key)
-    read = _Read(dimension)
-    if keys is None:
-        read.take(_batches(connection, wanted))
-    else:
-        for part in chunks(sorted(keys), size=MANY):
-            read.take(_batches(connection, wanted.where(CASES.c.key.in_(part))))
+    coded = select(func.count()).where(CODES.c.encoder_key == encoder.key)
+    count = len(keys) if keys is not None else connection.scalar(coded) or 0
+    read = _Read(np.empty((count, dimension), np.float32))
+    for packed in _packed(connection, wanted, key=CASES.c.key, keys=keys):
+        read.take(packed)
     return read.entries(connection, is_whole=keys is None)
 
 
-class _Combinations:
-    """Texts of several values each, numbered as they came: [N]."""
+class _Labels:
+    """The values of one field, numbered as they came: [N]."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str | int | None, int] = {None: -1}
         self._parts: list[NDArray[np.int32]] = []
 
-    def take(self, texts: Sequence[str]) -> None:
-        numbers = self._numbers
-        for text in set(texts):
-            numbers.setdefault(text, len(numbers))
-        part = np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts))
-        self._parts.append(part)
+    def take(self, packed: str, *, count: int) -> None:
+        first = packed[1:-1].split(",", 1)[0]
+        if packed == f"[{','.join([first] * count)}]":  # one value for all, seen without unpacking
+            self._parts.append(np.full(count, self._number(json.loads(first)), np.int32))
+            return
+        values = json.loads(packed)
+        for value in set(values):
+            self._number(value)
+        numbers = map(self._numbers.__getitem__, values)
+        self._parts.append(np.fromiter(numbers, np.int32, count))
 
-    def columns(self, names: Sequence[str]) -> dict[str, Encoded]:
-        whole = np.concatenate(self._parts)
-        rows = [json.loads(text) for text in self._numbers]
-        columns = zip(*rows, strict=True)
-        return {name: _encoded(column, whole) for name, column in zip(names, columns, strict=True)}
+    def column(self) -> Encoded:
+        values = [value for value in self._numbers if value is not None]
+        return Encoded(np.concatenate(self._parts), values)
+
+    def _number(self, value: str | int | None) -> int:
+        return self._numbers.setdefault(value, len(self._numbers) - 1)
 
 
 @dataclass(slots=True)
 class _Read:
-    """What was read until now, in parts."""
+    """What was read until now, in parts; of the codes, as they are the most, in their place."""
 
-    dimension: int
+    codes: NDArray[np.float32]
     keys: list[NDArray[np.int64]] = field(default_factory=list)
     lesions: list[NDArray[np.int64]] = field(default_factory=list)
     patients: list[NDArray[np.int64]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    codes: list[NDArray[np.float32]] = field(default_factory=list)
     bits: list[NDArray[np.uint64] | None] = field(default_factory=list)
-    together: tuple[_Combinations, ...] = field(
-        default_factory=lambda: tuple(_Combinations() for _ in _TOGETHER)
+    labels: tuple[_Labels, ...] = field(
+        default_factory=lambda: tuple(_Labels() for _ in PLAIN_FIELDS)
     )
 
-    def take(self, batches: Iterable[list[Any]]) -> None:
-        for rows in batches:
-            keys, names, lesions, patients, vectors, bits, *together = zip(*rows, strict=True)
-            self.keys.append(np.array(keys, np.int64))
-            self.names += names
-            self.lesions.append(_owners(lesions))
-            self.patients.append(_owners(patients))
-            self.codes.append(_codes(vectors, dimension=self.dimension))
-            self.bits.append(_bits(bits))
-            for combinations, texts in zip(self.together, together, strict=True):
-                combinations.take(texts)
+    def take(self, packed: Sequence[Any]) -> None:
+        """Take in a row of `_statement`."""
+        count, keys, names, lesions, patients, *rest = packed
+        vectors, shortest, longest, bits, fewest, most, *labels = rest
+        there = len(self.names)
+        self.keys.append(_integers(keys))
+        self.names += json.loads(names)
+        self.lesions.append(_integers(lesions))
+        self.patients.append(_integers(patients))
+        dimension = self.codes.shape[1]
+        if {shortest, longest} != {VECTOR.itemsize * dimension}:
+            raise CasebookError(
+                f"a code here has not the {dimension} numbers of the encoder; "
+                "dermtwin check tells more."
+            )
+        codes = np.frombuffer(vectors, VECTOR).reshape(count, dimension)
+        self.codes[there : there + count] = codes
+        has_all = {fewest, most} == {_BITS.itemsize} and len(bits) == count * _BITS.itemsize
+        self.bits.append(np.frombuffer(bits, _BITS).astype(np.uint64) if has_all else None)
+        for each, column in zip(self.labels, labels, strict=True):
+            each.take(column, count=count)
 
     def entries(self, connection: Connection, *, is_whole: bool) -> Entries:
         if not self.keys:
-            return Entries.empty(self.dimension)
+            return Entries.empty(self.codes.shape[1])
         columns: dict[str, Sequence[str | int | None]] = {"isic_id": self.names}
         for name, column, parts in (
             ("lesion_id", LESIONS.c.lesion_id, self.lesions),
@@ -114,94 +135,116 @@ class _Read:
         ):
             owners = np.concatenate(parts)
             columns[name] = _named(connection, column, owners, is_whole=is_whole)
-        for combinations, names in zip(self.together, _TOGETHER, strict=True):
-            columns |= combinations.columns(names)
+        for name, labels in zip(PLAIN_FIELDS, self.labels, strict=True):
+            columns[name] = labels.column()
         known = [part for part in self.bits if part is not None]
         return Entries(
             keys=np.concatenate(self.keys),
-            codes=np.concatenate(self.codes),
+            codes=self.codes[: len(self.names)],
             columns=columns,
             # A case without bits, and there is no searching by them.
             bits=np.concatenate(known) if len(known) == len(self.bits) else None,
         )
 
 
-def _statement(connection: Connection) -> Select[Any]:
-    return (
-        select(
-            CASES.c.key,
-            CASES.c.isic_id,
-            CASES.c.lesion_key,
-            CASES.c.patient_key,
-            CODES.c.vector,
-            CODES.c.bits,
-            *(_as_json(connection, names) for names in _TOGETHER),
+def _statement(connection: Connection) -> Select[*tuple[Any, ...]]:
+    """All cases in one row; its columns are as `_Read.take` unpacks them."""
+    owners = (func.coalesce(key, 0) for key in (CASES.c.lesion_key, CASES.c.patient_key))
+    columns = (CASES.c.key, CASES.c.isic_id, *owners)
+    blobs = (
+        packed
+        for column in (CODES.c.vector, CODES.c.bits)
+        for packed in (
+            _joined(connection, column, by=CASES.c.key),
+            func.min(func.length(column)),
+            func.max(func.length(column)),
         )
-        .select_from(CASES.join(CODES))
-        .order_by(CASES.c.key)
     )
+    return select(
+        func.count(),
+        *(_array(connection, column, by=CASES.c.key) for column in columns),
+        *blobs,
+        *(_array(connection, CASES.c[name], by=CASES.c.key) for name in PLAIN_FIELDS),
+    ).select_from(CASES.join(CODES))
 
 
-def _as_json(connection: Connection, names: Sequence[str]) -> ColumnElement[str]:
-    columns = [CASES.c[name] for name in names]
+# SQLite packs rows as it meets them, which is in the order of the keys that it is asked for.
+
+
+def _array(
+    connection: Connection, column: ColumnElement[Any], *, by: Column[int]
+) -> ColumnElement[str]:
+    """A column's values as one JSON text."""
     if connection.dialect.name == "postgresql":
-        return cast(func.json_build_array(*columns), Text)
-    return func.json_array(*columns, type_=Text)
+        return cast(func.json_agg(column).aggregate_order_by(by), Text)
+    return func.json_group_array(column, type_=Text)
 
 
-def _batches(connection: Connection, wanted: Select[Any]) -> Iterator[list[Any]]:
-    """The rows in lists, as the driver's own tuples: SQLAlchemy's take several times as long."""
-    statement = wanted.compile(connection, compile_kwargs={"literal_binds": True})
-    raw: Any = connection.connection.dbapi_connection
-    # PostgreSQL sends everything at once unless a cursor on its side has a name.
-    on_server = {"name": "cases"} if connection.dialect.name == "postgresql" else {}
-    with closing(raw.cursor(**on_server)) as cursor:
-        cursor.execute(str(statement))
-        while rows := cursor.fetchmany(_ROWS):
-            yield rows
+def _joined(
+    connection: Connection, column: Column[bytes], *, by: Column[int]
+) -> ColumnElement[bytes]:
+    """A column's bytes one behind the other, those that are known."""
+    if connection.dialect.name == "postgresql":
+        return func.string_agg(column, literal(b"")).aggregate_order_by(by)
+    # SQLite takes bytes for text here, and leaves each as it is.
+    return cast(func.group_concat(column, ""), LargeBinary)
 
 
-def _owners(keys: Sequence[int | None]) -> NDArray[np.int64]:
-    """Keys of lesions or patients; 0, which is nobody's, for none."""
-    return np.array([key or 0 for key in keys], np.int64)
-
-
-def _codes(vectors: Sequence[bytes], *, dimension: int) -> NDArray[np.float32]:
-    if {*map(len, vectors)} != {VECTOR.itemsize * dimension}:
-        raise CasebookError(
-            f"a code here has not the {dimension} numbers of the encoder; "
-            "dermtwin check tells more."
+def _packed(
+    connection: Connection,
+    wanted: Select[*tuple[Any, ...]],
+    *,
+    key: Column[int],
+    keys: Sequence[int] | None,
+) -> Iterator[Sequence[Any]]:
+    """The rows of a statement that packs cases, for all there are or for these keys in parts."""
+    rows: Iterable[Sequence[Any]]
+    if keys is None:
+        rows = _ahead(_ranges(connection, wanted, key=key))
+    else:
+        rows = (
+            connection.execute(wanted.where(key.in_(part))).one()
+            for part in chunks(sorted(keys), size=MANY)
         )
-    values = np.frombuffer(b"".join(vectors), dtype=VECTOR)
-    return values.reshape(len(vectors), dimension).astype(np.float32, copy=False)
+    return (row for row in rows if row[0])
 
 
-def _bits(packed: Sequence[bytes | None]) -> NDArray[np.uint64] | None:
-    known = [each for each in packed if each is not None]
-    if len(known) != len(packed) or {*map(len, known)} != {8}:
-        return None
-    return np.frombuffer(b"".join(known), dtype=">u8").astype(np.uint64)
+def _ranges(
+    connection: Connection, wanted: Select[*tuple[Any, ...]], *, key: Column[int]
+) -> Iterator[Sequence[Any]]:
+    first = connection.scalar(select(func.min(key)))
+    if first is None:
+        return
+    last = connection.scalar(select(func.max(key))) or 0
+    part = wanted.where(key.between(bindparam("first"), bindparam("last")))
+    for start in range(first, last + 1, _AT_ONCE):
+        yield connection.execute(part, {"first": start, "last": start + _AT_ONCE - 1}).one()
+
+
+def _ahead(parts: Iterator[T]) -> Iterator[T]:
+    """Each part, while a thread gets the next: a database works without Python's lock."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield part
+
+
+def _integers(packed: str) -> NDArray[np.int64]:
+    return np.fromstring(packed[1:-1], np.int64, sep=",")
 
 
 def _named(
     connection: Connection, column: Column[str], owners: NDArray[np.int64], *, is_whole: bool
 ) -> Encoded:
-    """The names of lesions or patients for their keys: [N]."""
+    """The names of lesions or patients for their keys, 0 being nobody's: [N]."""
     key = column.table.c.key
-    wanted = select(key, column).order_by(key)
-    if is_whole:
-        statements = [wanted]
-    else:
-        distinct = np.unique(owners[owners > 0]).tolist()
-        statements = [wanted.where(key.in_(part)) for part in chunks(distinct, size=MANY)]
-    rows = [row for each in statements for batch in _batches(connection, each) for row in batch]
-    keys = np.array([row[0] for row in rows], np.int64)
-    numbers = np.where(owners > 0, np.searchsorted(keys, owners), -1)
-    return Encoded(numbers.astype(np.int32), [row[1] for row in rows])
-
-
-def _encoded(column: Sequence[str | int | None], numbers: NDArray[np.int32]) -> Encoded:
-    """A column over combinations, read for each row through the number of its combination."""
-    places: dict[str | int, int] = {}
-    own = [-1 if value is None else places.setdefault(value, len(places)) for value in column]
-    return Encoded(np.array(own, np.int32)[numbers], list(places))
+    arrays = (_array(connection, each, by=key) for each in (key, column))
+    wanted = select(func.count(), *arrays)
+    distinct = None if is_whole else np.unique(owners[owners > 0]).tolist()
+    keys, names = [np.empty(0, np.int64)], []
+    for _, some, theirs in _packed(connection, wanted, key=key, keys=distinct):
+        keys.append(_integers(some))
+        names += json.loads(theirs)
+    numbers = np.where(owners > 0, np.searchsorted(np.concatenate(keys), owners), -1)
+    return Encoded(numbers.astype(np.int32), names)

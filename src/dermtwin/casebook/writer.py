@@ -1,7 +1,7 @@
 """The one door for changes: cases in, encoder in, cases out."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -33,8 +33,10 @@ class Writer:
     may call it. Every method raises CasebookError where the casebook cannot be written.
     """
 
-    def __init__(self, casebook: Casebook) -> None:
+    def __init__(self, casebook: Casebook, *, who: str | None = None) -> None:
+        """Write into a casebook; in the audit log by `who`, None: the operating system's user."""
         self._casebook = casebook
+        self._who = who
         self._store = casebook.store
         self._owner = secrets.token_hex(8)
 
@@ -101,9 +103,22 @@ class Writer:
             self._store.write_all(files, owner=self._owner)
 
     def place_all(
-        self, rows: Sequence[tuple[Case, NewImage]], *, encoder: EncoderRecord
-    ) -> list[Placed]:
+        self,
+        rows: Sequence[tuple[Case, NewImage]],
+        *,
+        encoder: EncoderRecord,
+        leave_out: Callable[[], Collection[str]] = frozenset,
+    ) -> dict[str, Placed]:
         """Put cases in whose images were written; all are there for good when this returns.
+
+        Args:
+            rows: cases of different names, with their images.
+            encoder: whose codes the images have.
+            leave_out: asked when nobody else can change the casebook any more: the names of those
+                that are not to go in after all.
+
+        Returns:
+            What became of the others, by name.
 
         Raises:
             CasebookError: the casebook was given another encoder meanwhile.
@@ -111,10 +126,15 @@ class Writer:
         while True:
             with self._casebook.writing() as connection:
                 self._refuse_unless_current(connection, encoder)
+                left_out = leave_out()
+                going = [row for row in rows if row[0].isic_id not in left_out]
                 # Files vanish only within such a transaction: those seen here stay.
-                lost = [image for _, image in rows if not self._is_written(image)]
+                lost = [image for _, image in going if not self._is_written(image)]
                 if not lost:
-                    return self._place_all(connection, rows, encoder=encoder)
+                    placed = self._place_all(connection, going, encoder=encoder)
+                    return {
+                        case.isic_id: each for (case, _), each in zip(going, placed, strict=True)
+                    }
             # Somebody forgot the same image meanwhile: once more from the start.
             self.write_images(lost)
 
@@ -123,7 +143,13 @@ class Writer:
         with self._casebook.writing() as connection:
             placed = alter(connection, case, sha256=sha256)
             if placed.case_key is not None:
-                auditing.note(connection, verb="add", cases=[placed.case_key], details={"cases": 1})
+                auditing.note(
+                    connection,
+                    verb="add",
+                    who=self._who,
+                    cases=[placed.case_key],
+                    details={"cases": 1},
+                )
             return placed
 
     def forget(self, kind: Kind, name: str, *, who: str | None = None) -> ForgetReport:
@@ -139,7 +165,7 @@ class Writer:
             CasebookError: nothing of that name is here; or it is gone from every answer, but not
                 yet from the disk, because that is full or another program reads all the time.
         """
-        who = who or auditing.user()
+        who = who or self._who or auditing.user()
         with self._casebook.writing() as connection:
             keys = cases_of(connection, kind, name)
             if keys:
@@ -175,6 +201,7 @@ class Writer:
             images=len(gone.images),
             thumbnails=len(gone.images),
             codes=gone.codes,
+            points=gone.points,
             audit_keys=gone.audit_keys,
             looked=self._look(marks),
             copies=tuple(copies(self._casebook)),
@@ -226,6 +253,7 @@ class Writer:
             auditing.note(
                 connection,
                 verb="add",
+                who=self._who,
                 subjects=[name for each in added for name in each.subjects],
                 encoder=encoder.id,
                 details={"cases": len(added)},

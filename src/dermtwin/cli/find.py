@@ -8,12 +8,13 @@ from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
-from dermtwin.cli.options import Casebook, Json, Where
+from dermtwin.cli.options import Json, OptionalCasebook, Where
 from dermtwin.cli.printing import note, out, print_json
-from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy
+from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy, SearchBy
 
 if TYPE_CHECKING:
     from dermtwin.consultation import Answer
+    from dermtwin.verbs.asking import ServerAnswer
 
 # The archive's words are sentences; a column has room for one word.
 _CONFIRMED = {
@@ -29,12 +30,26 @@ _SEXES = {"female": "f", "male": "m"}
 def command(
     image: Annotated[Path, typer.Argument(help="A picture of a lesion.", show_default=False)],
     *,
-    casebook: Casebook,
+    casebook: OptionalCasebook = None,
+    server: Annotated[
+        str | None, typer.Option(help="A server to ask instead: https://HOST[:PORT].")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="DERMTWIN_TOKEN", help="By which the server knows who asks."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many cases to show.")] = 10,
     where: Where = None,
     every_image: Annotated[
         bool, typer.Option("--every-image", help="All images of a lesion, not its nearest alone.")
     ] = False,
+    by: Annotated[
+        SearchBy,
+        typer.Option(
+            help="Nearest by the distance of codes; or by how many of the encoder's 64 bits "
+            "differ, then by the distance of codes."
+        ),
+    ] = SearchBy.CODE,
     lesion: Annotated[
         str | None, typer.Option(help="The picture's lesion: never among the hits.")
     ] = None,
@@ -49,13 +64,21 @@ def command(
     """Find the nearest cases of a picture; its own image, lesion and patient are left out.
 
     Example: dermtwin find lesion.jpg --casebook cases --where sex=female --where age_approx=40..60
+
+    Example: dermtwin find lesion.jpg --casebook cases --by bits
+
+    Example: dermtwin find lesion.jpg --server https://cases.example.org
     """
     answer = dermtwin.find(
         image,
-        casebook=casebook,
+        # The variable DERMTWIN_CASEBOOK may stand all the time.
+        casebook=casebook if server is None else None,
+        server=server,
+        token=token,
         k=k,
         where=where or (),
         every_image=every_image,
+        by=by,
         encoder=encoder,
         lesion_id=lesion,
         patient_id=patient,
@@ -66,12 +89,15 @@ def command(
         _show(answer)
 
 
-def _show(answer: "Answer") -> None:
+def _show(answer: "Answer | ServerAnswer") -> None:
     title = f"nearest cases of {answer.query}"
     if answer.is_drawn:
         title += f" ({DRAWN_NOTICE})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
+    is_by_bits = any(found.hit.hamming is not None for found in answer.hits)
+    if is_by_bits:
+        table.add_column("bits", justify="right", no_wrap=True)
     table.add_column("distance", justify="right", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("diagnosis")
@@ -82,7 +108,9 @@ def _show(answer: "Answer") -> None:
     table.add_column("case", no_wrap=True)
     for found in answer.hits:
         hit = found.hit
-        table.add_row(str(hit.rank), f"{hit.distance:.4f}", *_record(found.case), hit.isic_id)
+        near = [str(hit.hamming)] if is_by_bits else []
+        near.append(f"{hit.distance:.4f}")
+        table.add_row(str(hit.rank), *near, *_record(found.case), hit.isic_id)
     out.print(table)
     for line in answer.summary():
         note(line)

@@ -1,12 +1,15 @@
 """What comes back when a picture is asked about. It never states a diagnosis of that picture."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from dermtwin.consultation.neighbours import Neighbours
+from dermtwin.consultation.trust import Trust
 from dermtwin.gallery import Exclusion
+from dermtwin.images import Rgb
 from dermtwin.preparation import Box
 from dermtwin.vocabulary import DRAWN_NOTICE, FIELDS, Case, Hit, Malignancy
 
@@ -52,13 +55,21 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class FoundCase:
-    """A hit with its whole case."""
+    """A hit with its whole case.
+
+    Attributes:
+        hit: its place and distances.
+        case: its record.
+        nearness: `very near`, `near` or `far`; None: the encoder does not say what is usual, or
+            was not asked by the picture's own code.
+    """
 
     hit: Hit
     case: Case
+    nearness: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Rank, distance and every typed field of the case; null where unknown."""
+        """Rank, distances and every typed field of the case; null where unknown."""
         fields = {name: getattr(self.case, name) for name in FIELDS}
         # A float32 read back from its shortest text is the same float32.
         distance = float(str(np.float32(self.hit.distance)))
@@ -67,7 +78,8 @@ class FoundCase:
             "isic_id": fields.pop("isic_id"),
             "lesion_id": fields.pop("lesion_id"),
             "distance": distance,
-        }
+        } | ({} if self.hit.hamming is None else {"hamming": self.hit.hamming})
+        placed["nearness"] = self.nearness
         return placed | fields | ({"notice": DRAWN_NOTICE} if self.case.is_drawn else {})
 
 
@@ -77,6 +89,7 @@ class Answer:
 
     Attributes:
         query: what the picture was called.
+        k: how many cases were asked for.
         encoder: the encoder's id.
         version: number of the casebook's last change that was seen.
         ms: milliseconds from the picture's bytes to this answer.
@@ -88,9 +101,13 @@ class Answer:
         hits: nearest first.
         base: the classes of all eligible cases.
         known: what was left out as the query's own.
+        neighbours: what the hits say together.
+        trust: how far to trust all this.
+        view: what was compared of the picture, for a person: uint8 [320, 320, 3].
     """
 
     query: str
+    k: int
     encoder: str
     version: int
     ms: float
@@ -100,6 +117,9 @@ class Answer:
     hits: tuple[FoundCase, ...]
     base: Share
     known: Exclusion
+    neighbours: Neighbours
+    trust: Trust
+    view: Rgb = field(compare=False, repr=False)
 
     @property
     def share(self) -> Share:
@@ -112,27 +132,45 @@ class Answer:
         return any(found.case.is_drawn for found in self.hits)
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as JSON's own types."""
+        """The answer as JSON's own types, without the view."""
+        known = self.known.by_field()
         return {
             "query": self.query,
             "encoder": self.encoder,
+            "gallery_version": self.version,
             "ms": round(self.ms, 3),
             "crop": None if self.crop is None else asdict(self.crop),
             "remarks": list(self.remarks),
             "eligible": self.eligible,
+            "known": {name: sorted(values) for name, values in known.items()},
+            "trust": self.trust.to_json(),
+            "neighbours": self.neighbours.to_json(k=self.k),
             "hits": [found.to_json() for found in self.hits],
         }
 
     def summary(self) -> tuple[str, ...]:
         """What a table of the hits leaves unsaid, in sentences."""
+        reasons = [each.text for each in self.trust.reasons]
         lines = [
-            *self.remarks,
-            f"Shown: {self.share}.",
+            *(each for each in self.remarks if each not in reasons),
+            *reasons,
+            *self._together(),
             f"Eligible: {self.eligible:,} cases, {self.base}: the base rate.",
         ]
         if own := self._own():
             lines.append(f"Left out as the picture's own: {own}.")
         return tuple(lines)
+
+    def _together(self) -> Iterator[str]:
+        if not self.hits:
+            return
+        share = self.neighbours.malignant
+        doubt = "" if self.neighbours.is_calibrated else "; not calibrated for such a question"
+        yield f"{self.neighbours.text}."
+        yield (
+            f"Weighted by closeness: {share.share:.0%} malignant (95 % interval {share.low:.0%} to "
+            f"{share.high:.0%}{doubt})."
+        )
 
     def _own(self) -> str:
         words = {"isic_id": "image", "lesion_id": "lesion", "patient_id": "patient"}

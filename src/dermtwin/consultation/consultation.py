@@ -2,82 +2,71 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
 from threading import Lock
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from dermtwin.casebook import Casebook, EncoderChangedError, Record, auditing
+from dermtwin.consultation import trust
 from dermtwin.consultation.answer import Answer, FoundCase, Share
+from dermtwin.consultation.comparison import SHOWN_SIDE, Comparison, compare, shown
+from dermtwin.consultation.measured import of_encoder
+from dermtwin.consultation.neighbours import Eligible, Neighbours, together
+from dermtwin.consultation.source import (
+    OUTPUT,
+    TRIES,
+    Question,
+    Source,
+    open_source,
+    refuse_without_bits,
+)
+from dermtwin.consultation.steering import Region, Steering
+from dermtwin.consultation.trust import Reason, Trust
 from dermtwin.datasets import DETAIL_SIDE, SmallGrey, same_photographs, small_grey
-from dermtwin.encoders import Card, Encoder
+from dermtwin.encoders import Codes, Encoder
 from dermtwin.errors import CasebookError, ImageError, SettingsError
-from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
+from dermtwin.gallery import Filter, Found, Gallery, Snapshot
 from dermtwin.images import decode, digest
+from dermtwin.vocabulary import SearchBy
 
 T = TypeVar("T")
 
-OUTPUT = "code"
-"""The encoder's output that a casebook keeps and a gallery searches."""
-
 _ARCHIVE_NAME = re.compile(r"ISIC_\d{7}")
-_TRIES = 10
-_FARTHEST_USUAL = "99"
-"""Percentile of the card's distances beyond which a case is not called similar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """A search that can be asked again."""
+class _Settled:
+    """What a search found in one moment.
+
+    Attributes:
+        snapshot: that moment's gallery.
+        found: the nearest cases, as many as were asked for.
+        distances: of the nearest lesions, nearest first, at least `FAMILY` if there are as many.
+        cases: the records of the nearest cases.
+    """
+
+    snapshot: Snapshot
+    found: Found
+    distances: tuple[float, ...]
+    cases: Mapping[str, Record]
+
+
+class Asked(TypedDict, total=False):
+    """All that may be said of a question, as `Consultation.ask` explains it."""
 
     k: int
     filter: Filter | None
     every_image: bool
-    own: Exclusion
-
-    def ask(self, snapshot: Snapshot, *, code: NDArray[np.float32]) -> Found:
-        (found,) = snapshot.search(
-            code,
-            k=self.k,
-            filter=self.filter,
-            exclude=[self.own],
-            every_image=self.every_image,
-        )
-        return found
-
-
-class _Source:
-    """An encoder of a casebook and the codes by it, never by another; threads may share it."""
-
-    def __init__(self, casebook: Casebook) -> None:
-        """Read the encoder and all codes; errors as in `Consultation`."""
-        self._casebook = casebook
-        record, data = casebook.encoder_data()
-        self.encoder = Encoder(data, name=f"the encoder {record.label} of {casebook.path}")
-        self.encoder.check_output(OUTPUT)
-        self._dimension = int(np.prod(self.encoder.card.outputs[OUTPUT].shape))
-        self._refreshing = Lock()
-        self.gallery = Gallery(dimension=self._dimension)
-        self.refresh()
-
-    def refresh(self) -> Snapshot:
-        """Bring the gallery up to what is committed; raises EncoderChangedError."""
-        with self._refreshing:
-            changes = self._casebook.changes(
-                since=self.gallery.version, dimension=self._dimension, encoder_id=self.encoder.id
-            )
-            if changes.is_whole:
-                self.gallery = Gallery(dimension=self._dimension)
-            if changes.is_whole or changes.version != self.gallery.version:
-                self.gallery.apply(
-                    changes.entries, removed=changes.removed, version=changes.version
-                )
-            return self.gallery.snapshot()
+    by: SearchBy
+    lesion_id: str | None
+    patient_id: str | None
+    who: str | None
+    region: Region | None
+    like: Sequence[str]
+    unlike: Sequence[str]
 
 
 class Consultation:
@@ -96,7 +85,7 @@ class Consultation:
         """
         self.casebook = casebook
         self._changing = Lock()
-        self._source = _open_source(casebook)
+        self._source = open_source(casebook)
 
     @property
     def encoder(self) -> Encoder:
@@ -110,11 +99,11 @@ class Consultation:
 
     def refresh(self) -> Snapshot:
         """Bring encoder and gallery up to what is committed in the casebook now."""
-        return self._by_current(_Source.refresh)
+        return self._by_current(Source.refresh)
 
-    def _by_current(self, action: Callable[[_Source], T]) -> T:
+    def _by_current(self, action: Callable[[Source], T]) -> T:
         """Do something by the casebook's encoder; from the start if that changes meanwhile."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             source = self._source
             try:
                 return action(source)
@@ -122,7 +111,7 @@ class Consultation:
                 with self._changing:
                     # Another thread may have been faster.
                     if self._source is source:
-                        self._source = _open_source(self.casebook)
+                        self._source = open_source(self.casebook)
         raise CasebookError(
             f"the casebook {self.casebook.path} is given one encoder after the other; "
             "ask again when that is done."
@@ -136,9 +125,13 @@ class Consultation:
         k: int = 10,
         filter: Filter | None = None,  # noqa: A002 - the word that all of dermtwin uses
         every_image: bool = False,
+        by: SearchBy = SearchBy.CODE,
         lesion_id: str | None = None,
         patient_id: str | None = None,
         who: str | None = None,
+        region: Region | None = None,
+        like: Sequence[str] = (),
+        unlike: Sequence[str] = (),
     ) -> Answer:
         """Find the nearest cases of a picture.
 
@@ -152,73 +145,175 @@ class Consultation:
             k: how many cases are wanted.
             filter: which cases may come back; None: all.
             every_image: show each image of a lesion, not its nearest alone.
+            by: what tells how near a case is: its code, or its bits and then its code.
             lesion_id: the picture's lesion, where known.
             patient_id: the picture's patient, where known.
             who: who asks, for the audit log; None: the operating system's user.
+            region: compare this part of the picture alone; None: all of it.
+            like: names of cases to move towards; see `steering`.
+            unlike: names of cases to move away from.
 
         Raises:
             ImageError: the bytes are no picture that dermtwin accepts.
-            SettingsError: k below 1.
-            CasebookError: the casebook cannot be read.
+            SettingsError: k below 1, the encoder or a case has no bits to search by, or the
+                steering contradicts itself.
+            EncoderError: a region was asked for, and the encoder has none.
+            CasebookError: the casebook cannot be read, or does not hold a marked case.
         """
         start = time.perf_counter()
         if k < 1:
             raise SettingsError(f"k={k} asks for no case; ask for at least 1.")
+        steering = Steering(region=region, like=tuple(like), unlike=tuple(unlike))
+        steering.check(by=by)
         own = self.casebook.kin(
             self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
         )
-        question = _Question(k=k, filter=filter, every_image=every_image, own=own)
+        question = Question(
+            k=k, filter=filter, every_image=every_image, by=by, own=own, steering=steering
+        )
         answer = self._by_current(partial(self._answer, question, data=data, name=name))
-        answer = self._noted(answer, filter=filter, who=who)
-        return replace(answer, ms=(time.perf_counter() - start) * 1000)
+        told = self._note_answer(answer, question, who=who)
+        took = (time.perf_counter() - start) * 1000
+        return replace(answer, ms=took, remarks=(*answer.remarks, *told))
 
-    def _noted(self, answer: Answer, *, filter: Filter | None, who: str | None) -> Answer:  # noqa: A002
-        """Enter in the audit log which cases came back, before anybody sees them."""
-        conditions = () if filter is None else filter.conditions
+    def ask_case(self, isic_id: str, **asked: Unpack[Asked]) -> Answer:
+        """Find the nearest cases of a case; its own image, lesion and patient are left out.
+
+        Args:
+            isic_id: the case.
+            asked: as in `ask`.
+
+        Raises:
+            CasebookError: there is no such case, or its image cannot be read.
+        """
+        return self.ask(self.casebook.image(isic_id), name=isic_id, **asked)
+
+    def compare(  # noqa: PLR0913 - all that may be said of it
+        self,
+        data: bytes | None,
+        *,
+        name: str = "",
+        case: str | None = None,
+        other: str,
+        region: Region | None = None,
+        who: str | None = None,
+    ) -> Comparison:
+        """See which regions make a picture and a case near.
+
+        Args:
+            data: the image file's bytes; None: `case` is asked about.
+            name: the file's name.
+            case: the name of a case, where there are no bytes.
+            other: the name of the case to compare with.
+            region: compare this part of the picture alone; None: all of it.
+            who: who asks, for the audit log; None: the operating system's user.
+
+        Raises:
+            ImageError: the bytes are no picture that dermtwin accepts.
+            SettingsError: neither bytes nor a case are given.
+            EncoderError: the encoder has no regions.
+            CasebookError: there is no such case, or its image cannot be read.
+        """
+        if data is None:
+            if case is None:
+                raise SettingsError("give a picture or a case to compare.")
+            data, name = self.casebook.image(case), case
+        against = self.casebook.image(other)
+
+        def work(source: Source) -> Comparison:
+            source.refresh()
+            return compare(source, (data, name), (against, other), region=region)
+
+        compared = self._by_current(work)
+        told = self._note(
+            [each for each in (case, other) if each is not None],
+            verb="compare",
+            who=who,
+            encoder=compared.encoder,
+            details={"region": region is not None},
+        )
+        return replace(compared, remarks=told)
+
+    def _note_answer(
+        self, answer: Answer, question: Question, *, who: str | None
+    ) -> tuple[str, ...]:
+        """Enter which cases came back and which were marked, before anybody sees them."""
+        conditions = () if question.filter is None else question.filter.conditions
+        steering = question.steering
         details = {
             "cases": len(answer.hits),
             "eligible": answer.eligible,
             "filter": sorted({each.field for each in conditions}),
         }
+        if steering:
+            details |= {
+                "region": steering.region is not None,
+                "liked": len(steering.like),
+                "unliked": len(steering.unlike),
+            }
+        return self._note(
+            {*(each.hit.isic_id for each in answer.hits), *steering.marked},
+            verb="find",
+            who=who,
+            encoder=answer.encoder,
+            version=answer.version,
+            details=details,
+        )
+
+    def _note(self, isic_ids: Collection[str], **entry: Any) -> tuple[str, ...]:  # noqa: ANN401
+        """Enter a look in the audit log; what is to be said where that cannot be."""
         try:
             with self.casebook.writing() as connection:
-                auditing.note(
-                    connection,
-                    verb="find",
-                    who=who,
-                    cases=auditing.keys_of(connection, [each.hit.isic_id for each in answer.hits]),
-                    encoder=answer.encoder,
-                    version=answer.version,
-                    details=details,
-                )
+                keys = auditing.keys_of(connection, isic_ids)
+                auditing.note(connection, cases=keys, **entry)
         except CasebookError as error:
             # A casebook on a read-only disk answers all the same.
-            told = f"This look could not be entered in the audit log: {error}"
-            return replace(answer, remarks=(*answer.remarks, told))
-        return answer
+            return (f"This look could not be entered in the audit log: {error}",)
+        return ()
 
-    def _answer(self, question: _Question, source: _Source, *, data: bytes, name: str) -> Answer:
+    def _answer(self, question: Question, source: Source, *, data: bytes, name: str) -> Answer:
         """Ask by one encoder from beginning to end; raises EncoderChangedError."""
+        if question.by is SearchBy.BITS:
+            refuse_without_bits(source.encoder)
         look = source.encoder.look(data, name=name)
-        code = source.encoder.encode_views(look.view[None]).vectors(OUTPUT)
+        codes = source.encoder.encode_views(look.view[None])
+        codes = source.steered(codes, question.steering)
         grey = small_grey(decode(data, name=name, at_least=DETAIL_SIDE))
-        snapshot, found, cases = self._settled(question, source, code=code)
+        settled = self._settled(question, source, codes=codes)
         # Each round knows more of the picture's own, so there is a last one.
-        while copies := self._copies(grey, cases.values()):
+        while copies := self._copies(grey, settled.cases.values()):
             question = replace(question, own=question.own | self.casebook.kin(copies))
-            snapshot, found, cases = self._settled(question, source, code=code)
+            settled = self._settled(question, source, codes=codes)
+        snapshot, found = settled.snapshot, settled.found
         base = snapshot.tally("diagnosis_1", filter=question.filter, exclude=question.own)
+        usual = _usual(source.encoder) if question.is_plain else {}
+        pixels = decode(data, name=name, at_least=SHOWN_SIDE)
         return Answer(
             query=name,
+            k=question.k,
             encoder=source.encoder.id,
             version=snapshot.version,
             ms=0.0,
             crop=look.crop,
-            remarks=(*look.remarks, *_remarks(found, card=source.encoder.card)),
+            remarks=look.remarks,
             eligible=found.eligible,
-            hits=tuple(FoundCase(hit, cases[hit.isic_id].case) for hit in found.hits),
+            hits=tuple(
+                FoundCase(
+                    hit, settled.cases[hit.isic_id].case, trust.nearness(hit.distance, usual=usual)
+                )
+                for hit in found.hits
+            ),
             base=Share.of_tally(base),
             known=question.own,
+            neighbours=_together(settled, question, encoder_id=source.encoder.id),
+            trust=Trust.of(
+                [
+                    *trust.of_picture(pixels, look),
+                    *_by_distance(settled, question, encoder=source.encoder),
+                    *trust.of_number(len(found.hits), k=question.k),
+                ]
+            ),
+            view=shown(data, look, encoder=source.encoder, name=name, pixels=pixels),
         )
 
     def _cases_of(self, data: bytes, *, name: str) -> Collection[str]:
@@ -245,42 +340,46 @@ class Consultation:
         except (CasebookError, ImageError):
             return None
 
-    def _settled(
-        self, question: _Question, source: _Source, *, code: NDArray[np.float32]
-    ) -> tuple[Snapshot, Found, dict[str, Record]]:
+    def _settled(self, question: Question, source: Source, *, codes: Codes) -> _Settled:
         """Search, and read the hits' cases; again if one was forgotten in between."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             snapshot = source.refresh()
-            found = question.ask(snapshot, code=code)
+            wide = question.ask(snapshot, codes=codes)
+            found = replace(wide, hits=wide.hits[: question.k])
             records = self.casebook.records([hit.isic_id for hit in found.hits])
             if all(hit.isic_id in records for hit in found.hits):
-                return snapshot, found, records
+                nearest = {hit.lesion_id or hit.isic_id: hit.distance for hit in wide.hits[::-1]}
+                distances = tuple(sorted(nearest.values()))
+                return _Settled(snapshot=snapshot, found=found, distances=distances, cases=records)
         raise CasebookError(
             f"the casebook {self.casebook.path} is being emptied faster than it can be read; "
             "ask again when that is done."
         )
 
 
-def _open_source(casebook: Casebook) -> _Source:
-    """Open the current encoder with its codes; again if it is changed while it is read."""
-    for _ in range(_TRIES):
-        current = casebook.encoder()
-        try:
-            return _Source(casebook)
-        except CasebookError:
-            if casebook.encoder() == current:
-                raise
-    return _Source(casebook)
+def _usual(encoder: Encoder) -> Mapping[str, float]:
+    return encoder.card.distances.get(OUTPUT, {})
 
 
-def _remarks(found: Found, *, card: Card) -> list[str]:
-    """That nothing is similar, where the nearest case is farther than cases usually are."""
-    usual = card.distances.get(OUTPUT, {}).get(_FARTHEST_USUAL)
-    if usual is None or not found.hits or found.hits[0].distance <= usual:
-        return []
-    told = (
-        f"Nothing similar here: the nearest case is {found.hits[0].distance:.3g} away, and of "
-        f"{_FARTHEST_USUAL} % of the images that the encoder learnt from the nearest other "
-        f"lesion is within {usual:.3g}."
+def _by_distance(settled: _Settled, question: Question, *, encoder: Encoder) -> Iterable[Reason]:
+    """How far usual cases are is known of pictures' own codes alone."""
+    if not question.is_plain:
+        return ()
+    return trust.of_distances(
+        settled.distances, usual=_usual(encoder), unfamiliar=of_encoder(encoder.id).unfamiliar
     )
-    return [told]
+
+
+def _together(settled: _Settled, question: Question, *, encoder_id: str) -> Neighbours:
+    hits, measured = settled.found.hits, of_encoder(encoder_id)
+    cases = [settled.cases[hit.isic_id].case for hit in hits]
+    is_whole = question.filter is None or not question.filter.conditions
+    as_measured = question.is_plain and is_whole and not question.every_image
+    is_real = not any(case.is_drawn for case in cases)
+    return together(
+        cases,
+        [hit.distance for hit in hits],
+        eligible=Eligible(settled.snapshot, question.filter, question.own),
+        correlation=measured.correlation,
+        is_calibrated=measured.is_calibrated and as_measured and is_real,
+    )

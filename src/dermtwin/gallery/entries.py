@@ -35,10 +35,12 @@ class Encoded(Sequence[Value | None]):
     def __getitem__(self, place: slice) -> list[Value | None]: ...
 
     def __getitem__(self, place: int | slice) -> Value | list[Value | None] | None:
-        values = (*self.values, None)  # the last place, -1, is the unknown's
+        values = self.values
         if isinstance(place, slice):
-            return [values[number] for number in self.numbers[place].tolist()]
-        return values[int(self.numbers[place])]
+            numbers = self.numbers[place].tolist()
+            return [None if number < 0 else values[number] for number in numbers]
+        number = int(self.numbers[place])
+        return None if number < 0 else values[number]
 
 
 Column = Sequence[Value | None]

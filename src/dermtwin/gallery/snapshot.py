@@ -199,7 +199,7 @@ class _Asked:
             now = measure if len(left) == len(exclude) else measure.only(left)
             scanned = self._scanned(now, wanted=wanted, exclude=[exclude[each] for each in left])
             for place, (ranked, eligible) in zip(left, scanned, strict=True):
-                hits = self._hits(ranked)
+                hits = self._hits(ranked, is_by_bits=isinstance(measure, Hamming))
                 if len(hits) == self._k or ranked.is_all:
                     found[place] = Found(hits, eligible)
             left = [each for each in left if each not in found]
@@ -243,28 +243,29 @@ class _Asked:
                 pool.offer(values, first=part.first, rows=part.rows)
         return pools, eligible
 
-    def _hits(self, ranked: Ranked) -> tuple[Hit, ...]:
+    def _hits(self, ranked: Ranked, *, is_by_bits: bool) -> tuple[Hit, ...]:
         hits: list[Hit] = []
         seen: set[str] = set()
-        for row, distance in self._ties_by_name(ranked):
+        for row, (hamming, distance) in self._ties_by_name(ranked):
             lesion = self._name("lesion_id", row)
             if lesion is not None and not self._every_image:
                 if lesion in seen:
                     continue
                 seen.add(lesion)
-            hits.append(Hit(len(hits) + 1, str(self._name("isic_id", row)), lesion, distance))
+            name, bits = str(self._name("isic_id", row)), hamming if is_by_bits else None
+            hits.append(Hit(len(hits) + 1, name, lesion, distance, bits))
             if len(hits) == self._k:
                 break
         return tuple(hits)
 
-    def _ties_by_name(self, ranked: Ranked) -> Sequence[tuple[int, float]]:
-        rows, distances = ranked.rows.tolist(), ranked.distances.tolist()
-        near = list(zip(ranked.hamming.tolist(), distances, strict=True))
+    def _ties_by_name(self, ranked: Ranked) -> Sequence[tuple[int, tuple[int, float]]]:
+        rows = ranked.rows.tolist()
+        near = list(zip(ranked.hamming.tolist(), ranked.distances.tolist(), strict=True))
         if len(set(near)) < len(near):
             names = [str(self._name("isic_id", row)) for row in rows]
             order = sorted(range(len(rows)), key=lambda each: (near[each], names[each]))
-            return [(rows[each], distances[each]) for each in order]
-        return list(zip(rows, distances, strict=True))
+            return [(rows[each], near[each]) for each in order]
+        return list(zip(rows, near, strict=True))
 
     def _name(self, field: str, row: int) -> str | None:
         place = bisect_right(self._starts, row) - 1

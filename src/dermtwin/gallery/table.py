@@ -189,6 +189,8 @@ class Table:
 
     def remove(self, keys: NDArray[np.int64]) -> None:
         """Drop the rows of these keys; views taken before still see them."""
+        if not self._view.blocks:
+            return
         keys = np.unique(keys)
         blocks: list[Block] = []
         gone: list[Block] = []

@@ -7,7 +7,7 @@ import numpy as np
 from dermtwin.casebook import Casebook
 from dermtwin.casebook.coding import Coded, Encode, NewEncoder, ReencodeReport
 from dermtwin.casebook.coding import reencode as give_codes
-from dermtwin.consultation import OUTPUT
+from dermtwin.consultation import BITS, OUTPUT
 from dermtwin.encoders import Encoder
 from dermtwin.running import Track, untracked
 
@@ -47,7 +47,7 @@ def encode_by(encoder: Encoder) -> Encode:
 
     def encode(data: bytes, name: str) -> Coded:
         codes = encoder.encode(data, name=name)
-        bits = codes.by_output.get("bits")
+        bits = codes.by_output.get(BITS)
         return Coded(
             vector=codes.vectors(OUTPUT)[0],
             bits=None if bits is None else np.packbits(bits[0] > 0).tobytes(),

@@ -208,7 +208,8 @@ def _hits(
             if row.lesion_id in seen:
                 continue
             seen.add(row.lesion_id)
-        hits.append(Hit(len(hits) + 1, row.isic_id, row.lesion_id, distance))
+        place = len(hits) + 1
+        hits.append(Hit(place, row.isic_id, row.lesion_id, distance, row.hamming))
     return tuple(hits)
 
 

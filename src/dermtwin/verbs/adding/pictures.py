@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.casebook import NewImage, Record
-from dermtwin.consultation import OUTPUT
+from dermtwin.consultation import BITS, OUTPUT
 from dermtwin.datasets import Row, SmallGrey, perceptual_hashes, small_grey
 from dermtwin.encoders import Encoder
 from dermtwin.errors import ImageError
@@ -18,9 +18,6 @@ from dermtwin.images import (
     read_file,
     read_header,
 )
-
-BITS = "bits"
-"""The encoder's output whose signs a casebook keeps beside the code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +58,16 @@ class Ready:
 def make_ready(row: Row, known: Record | None, *, encoder: Encoder) -> Ready:
     """Read a row's image; encode it unless its case is known."""
     try:
-        data = read_file(row.image)
-        if known is not None:
-            return Ready(row, digest(data), known)
-        picture = _picture(data, name=str(row.image), encoder=encoder)
+        return make_ready_of(row, read_file(row.image), known, encoder=encoder)
     except ImageError as error:
         return Ready(row, error=str(error))
+
+
+def make_ready_of(row: Row, data: bytes, known: Record | None, *, encoder: Encoder) -> Ready:
+    """Encode a row's image from its bytes unless its case is known; raises ImageError."""
+    if known is not None:
+        return Ready(row, digest(data), known)
+    picture = _picture(data, name=str(row.image), encoder=encoder)
     return Ready(row, picture.image.sha256, picture=picture)
 
 

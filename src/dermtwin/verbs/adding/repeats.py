@@ -12,7 +12,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.casebook import Casebook, Shown, cases_of_images, image_hashes, small_copy
+from dermtwin.casebook import (
+    Casebook,
+    ImageHashes,
+    Shown,
+    cases_of_images,
+    changed_images,
+    image_hashes,
+    small_copy,
+)
 from dermtwin.datasets import (
     DETAIL_SIDE,
     HASH_DISTANCE,
@@ -58,12 +66,17 @@ class _Fresh:
 
 
 class Repeats:
-    """Finds whose photographs new pictures repeat, in a casebook that others may change."""
+    """Finds whose photographs new pictures repeat, in a casebook that others may change.
+
+    Most of the work is done while others may write; what they wrote meanwhile is looked at by
+    `missed`, when they no longer may.
+    """
 
     def __init__(self, casebook: Casebook) -> None:
         self._casebook = casebook
         self._keys = np.zeros(0, dtype=np.int64)
         self._hashes = np.zeros(0, dtype=np.uint64)
+        self._version = 0
         self._read_grey = lru_cache(maxsize=_REMEMBERED)(self._grey_of)
 
     def among(self, new: Sequence[tuple[Case, Picture]]) -> dict[str, Repeat]:
@@ -72,8 +85,19 @@ class Repeats:
         Returns:
             By the new cases' names.
         """
+        # Asked first: what comes in between is looked at twice, never not at all.
+        self._version = self._casebook.version()
         self._refresh()
-        near = [self._near(picture.hashes) for _, picture in new]
+        return self._look(new, ImageHashes(self._keys, self._hashes))
+
+    def missed(self, new: Sequence[tuple[Case, Picture]]) -> dict[str, Repeat]:
+        """Which of the same new cases repeat what others put in, or changed, since `among`."""
+        if self._casebook.version() == self._version:
+            return {}
+        return self._look(new, changed_images(self._casebook, since=self._version))
+
+    def _look(self, new: Sequence[tuple[Case, Picture]], images: ImageHashes) -> dict[str, Repeat]:
+        near = [_near(picture.hashes, images) for _, picture in new]
         cases = cases_of_images(self._casebook, {key for keys in near for key in keys})
         repeats: dict[str, Repeat] = {}
         fresh: list[_Fresh] = []
@@ -99,13 +123,6 @@ class Repeats:
             self._keys = np.concatenate([self._keys, page.keys])
             self._hashes = np.concatenate([self._hashes, page.hashes])
 
-    def _near(self, hashes: NDArray[np.uint64]) -> list[int]:
-        """The keys of the images with the nearest hashes, the nearest first."""
-        found = _distances(hashes, self._hashes)
-        near = np.flatnonzero(found <= HASH_DISTANCE)
-        nearest = near[np.argsort(found[near], kind="stable")[:_LOOKED_AT]]
-        return [int(key) for key in self._keys[nearest]]
-
     def _grey_of(self, shown: Shown) -> SmallGrey | None:
         data = small_copy(self._casebook, shown)
         if data is None:
@@ -114,6 +131,14 @@ class Repeats:
             return small_grey(decode(data, name=shown.isic_id, at_least=DETAIL_SIDE))
         except ImageError:
             return None
+
+
+def _near(hashes: NDArray[np.uint64], images: ImageHashes) -> list[int]:
+    """The keys of the images with the nearest hashes, the nearest first."""
+    found = _distances(hashes, images.hashes)
+    near = np.flatnonzero(found <= HASH_DISTANCE)
+    nearest = near[np.argsort(found[near], kind="stable")[:_LOOKED_AT]]
+    return [int(key) for key in images.keys[nearest]]
 
 
 def _greys_of_fresh(fresh: Sequence[_Fresh], picture: Picture) -> dict[Shown, SmallGrey]:

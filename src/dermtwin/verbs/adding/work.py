@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -56,7 +56,7 @@ class Work:
         """Put rows in, and yield each when that is done for good (or it is known to be bad)."""
         make = partial(_make_ready, encoder=self.encoder)
         with closing(in_order(make, self._with_known(rows))) as ready:
-            commit = partial(self._commit, table=table)
+            commit = partial(self.commit, table=table)
             # One thread commits while the others encode what comes after.
             done = in_order(commit, _batches(ready), workers=1, ahead=_WAITING)
             with closing(done):
@@ -69,17 +69,22 @@ class Work:
             known = self.casebook.records([row.case.isic_id for row in page])
             yield from ((row, known.get(row.case.isic_id)) for row in page)
 
-    def _commit(self, batch: Sequence[Ready], *, table: Path) -> list[Row]:
+    def commit(self, batch: Sequence[Ready], *, table: Path) -> list[Row]:
         """Put a batch in; its rows, without their pictures."""
         new = [(each.row.case, each.picture) for each in batch if each.picture is not None]
         repeats = self._repeats.among(new)
+        # Those noticed later are left out too.
         left_out = {} if self.on_duplicate is OnDuplicate.REPORT else repeats
         going = [(case, picture.image) for case, picture in new if case.isic_id not in left_out]
+
+        def look_again() -> Collection[str]:
+            repeats.update(self._repeats.missed(new))
+            return left_out
+
         placed: dict[str, Placed] = {}
         if going:
             self.writer.write_images([image for _, image in going])
-            done = self.writer.place_all(going, encoder=self.record)
-            placed = {case.isic_id: each for (case, _), each in zip(going, done, strict=True)}
+            placed = self.writer.place_all(going, encoder=self.record, leave_out=look_again)
         for each in batch:
             name = each.row.case.isic_id
             if each.error:

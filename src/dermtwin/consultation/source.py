@@ -1,0 +1,157 @@
+"""An encoder of a casebook with the codes by it, and a question put to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermtwin.casebook import Casebook, EncoderChangedError, auditing, reading, records
+from dermtwin.consultation.steering import Steering, moved, of_region, regions_of
+from dermtwin.consultation.trust import FAMILY
+from dermtwin.encoders import Codes, Encoder
+from dermtwin.errors import CasebookError, SettingsError
+from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
+from dermtwin.vocabulary import SearchBy
+
+OUTPUT = "code"
+"""The encoder's output that a casebook keeps and a gallery searches."""
+
+BITS = "bits"
+"""The output whose signs a casebook keeps beside the code, and a gallery searches too."""
+
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A search that can be asked again."""
+
+    k: int
+    filter: Filter | None
+    every_image: bool
+    by: SearchBy
+    own: Exclusion
+    steering: Steering
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it goes by the picture's own code: how far usual cases are is known of that."""
+        return self.by is SearchBy.CODE and not self.steering
+
+    def ask(self, snapshot: Snapshot, *, codes: Codes) -> Found:
+        """The nearest cases; at least `FAMILY`, where there are as many."""
+        search = partial(snapshot.search, codes.vectors(OUTPUT))
+        if self.by is SearchBy.BITS:
+            search = partial(snapshot.search_bits, _whole_bits(codes), codes=codes.vectors(OUTPUT))
+        (found,) = search(
+            k=max(self.k, FAMILY),
+            filter=self.filter,
+            exclude=[self.own],
+            every_image=self.every_image,
+        )
+        return found
+
+
+class Source:
+    """An encoder of a casebook and the codes by it, never by another; threads may share it."""
+
+    def __init__(self, casebook: Casebook) -> None:
+        """Read the encoder and all codes; errors as in `Consultation`."""
+        self._casebook = casebook
+        self._record, data = casebook.encoder_data()
+        name = f"the encoder {self._record.label} of {casebook.path}"
+        self.encoder = Encoder(data, name=name)
+        self.encoder.check_output(OUTPUT)
+        self._dimension = int(np.prod(self.encoder.card.outputs[OUTPUT].shape))
+        self._refreshing = Lock()
+        self.gallery = Gallery(dimension=self._dimension)
+        self.refresh()
+
+    def refresh(self) -> Snapshot:
+        """Bring the gallery up to what is committed; raises EncoderChangedError."""
+        with self._refreshing:
+            changes = self._casebook.changes(
+                since=self.gallery.version, dimension=self._dimension, encoder_id=self.encoder.id
+            )
+            if changes.is_whole:
+                self.gallery = Gallery(dimension=self._dimension)
+            if changes.is_whole or changes.version != self.gallery.version:
+                self.gallery.apply(
+                    changes.entries, removed=changes.removed, version=changes.version
+                )
+            return self.gallery.snapshot()
+
+    def steered(self, codes: Codes, steering: Steering) -> Codes:
+        """One picture's codes as a search is steered: another code, all else as it is.
+
+        Raises:
+            EncoderError: a region was asked for, and the encoder has none.
+            CasebookError: a marked case is not here.
+            EncoderChangedError: the casebook has another encoder now.
+        """
+        code = codes.vectors(OUTPUT)
+        if steering.region is not None:
+            code = of_region(self.regions(codes), steering.region)
+        if steering.marked:
+            marked = self._codes_of(steering.marked)
+            liked, unliked = (
+                [marked[name] for name in names] for names in (steering.like, steering.unlike)
+            )
+            code = moved(code, liked=liked, unliked=unliked)
+        shaped = code.reshape(codes.by_output[OUTPUT].shape)
+        return Codes({**codes.by_output, OUTPUT: shaped})
+
+    def regions(self, codes: Codes) -> NDArray[np.float32]:
+        """One picture's regions: float32 [h, w, D]; raises EncoderError."""
+        return regions_of(codes.by_output, code=OUTPUT, encoder=self.encoder.card.name)
+
+    def _codes_of(self, isic_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Cases' codes by their names, float32 [1, D]."""
+        with self._casebook.reading() as connection:
+            current = records.current_encoder(connection)
+            keys = auditing.keys_of(connection, isic_ids)
+            entries = reading.entries(
+                connection, encoder=self._record, dimension=self._dimension, keys=sorted(keys)
+            )
+        if current is not None and current.id != self.encoder.id:
+            raise EncoderChangedError(
+                f"the casebook {self._casebook.path} has another encoder now: {current.label}; "
+                "ask again."
+            )
+        names = [str(name) for name in entries.columns["isic_id"]]
+        if absent := sorted(set(isic_ids) - set(names)):
+            raise CasebookError(
+                f"the casebook {self._casebook.path} holds no case {absent[0]}; unmark it."
+            )
+        return {name: code[None] for name, code in zip(names, entries.codes, strict=True)}
+
+
+def open_source(casebook: Casebook) -> Source:
+    """Open the current encoder with its codes; again if it is changed while it is read."""
+    for _ in range(TRIES):
+        current = casebook.encoder()
+        try:
+            return Source(casebook)
+        except CasebookError:
+            if casebook.encoder() == current:
+                raise
+    return Source(casebook)
+
+
+def _whole_bits(codes: Codes) -> NDArray[np.uint64]:
+    """The bits of N pictures as a gallery holds them: uint64 [N], the first one highest."""
+    packed = np.packbits(codes.by_output[BITS] > 0, axis=1)
+    return packed.view(">u8").astype(np.uint64).ravel()
+
+
+def refuse_without_bits(encoder: Encoder) -> None:
+    """Raise SettingsError unless cases can be searched by bits."""
+    output = encoder.card.outputs.get(BITS)
+    if output is None or output.shape != (64,):
+        raise SettingsError(
+            f"the encoder {encoder.card.name} has no output `{BITS}` of 64 numbers, so nothing "
+            "here can be searched by bits; search by code."
+        )
