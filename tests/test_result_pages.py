@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("preparation_results.py", ROOT / "docs/results/preparation", "preparation-results.md"),
         ("encoder_results.py", BASE_ENCODER, "base-encoder.md"),
         ("scale_results.py", ROOT / "docs/bench/scale.json", "scale.md"),
+        ("trust_results.py", ROOT / "docs/results/trust", "trust.md"),
     ],
 )
 def test_the_page_in_the_repository_is_current(script, results, page, tmp_path) -> None:

@@ -30,6 +30,7 @@ _VERBS = (
     "find",
     "forget",
     "hold",
+    "map",
     "prepare",
     "quantise_encoder",
     "reencode",
@@ -40,12 +41,26 @@ _VERBS = (
     "train",
 )
 
-__all__ = ["__version__", *_VERBS]
+# Those that share a file, or lie in a higher room.
+_ELSEWHERE = {
+    "add_token": "verbs.users",
+    "add_user": "verbs.users",
+    "list_tokens": "verbs.users",
+    "list_users": "verbs.users",
+    "remove_token": "verbs.users",
+    "remove_user": "verbs.users",
+    "serve": "web.serving",
+    "set_user_password": "verbs.users",
+    "set_user_role": "verbs.users",
+}
+
+__all__ = ["__version__", *_ELSEWHERE, *_VERBS]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _VERBS:
-        return getattr(import_module(f"dermtwin.verbs.{name}"), name)
+    if name in _VERBS or name in _ELSEWHERE:
+        room = _ELSEWHERE.get(name, f"verbs.{name}")
+        return getattr(import_module(f"dermtwin.{room}"), name)
     raise AttributeError(f"module 'dermtwin' has no attribute '{name}'")
 
 

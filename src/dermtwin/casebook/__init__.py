@@ -4,7 +4,14 @@ from dermtwin.casebook.auditing import Head
 from dermtwin.casebook.casebook import Casebook, Changes, EncoderChangedError
 from dermtwin.casebook.checking import CheckReport, check_casebook
 from dermtwin.casebook.forgetting import ForgetPlan, Kind
-from dermtwin.casebook.hashes import Shown, cases_of_images, image_hashes, small_copy
+from dermtwin.casebook.hashes import (
+    ImageHashes,
+    Shown,
+    cases_of_images,
+    changed_images,
+    image_hashes,
+    small_copy,
+)
 from dermtwin.casebook.holding import HeldError, Hold
 from dermtwin.casebook.keys import KeyName, keep_key, kept_key
 from dermtwin.casebook.placing import NewImage, Outcome, Placed, compare
@@ -24,6 +31,7 @@ __all__ = [
     "Head",
     "HeldError",
     "Hold",
+    "ImageHashes",
     "KeyName",
     "Kind",
     "NewImage",
@@ -33,6 +41,7 @@ __all__ = [
     "Shown",
     "Writer",
     "cases_of_images",
+    "changed_images",
     "check_casebook",
     "compare",
     "image_hashes",

@@ -118,7 +118,7 @@ def verify(path: Path, *, name: str | None = None, track: Track = untracked) -> 
     name = name or str(path)
     with _opened(path, name=name) as archive:
         manifest = _manifest(archive, name=name)
-        sums = _sums(archive, name=name)
+        sums = _sums(archive, steps=set(manifest["steps"]), name=name)
         for member in track(sums, label="verify", total=len(sums)):
             if _digest(archive, member) != sums[member]:
                 raise _damaged(name, f"{member} is not as it was written")
@@ -156,6 +156,8 @@ def restore(backup: BackupReport, casebook: Casebook, *, track: Track = untracke
         with casebook.writing() as connection:
             _refuse_full(connection, casebook)
             for member, table in _RECORD.items():
+                if member not in archive.namelist():
+                    continue  # of an older record, see `_sums`
                 with archive.open(member) as text:
                     _take(connection, table.name, text, name=str(path))
             dump.continue_numbers(connection)
@@ -277,8 +279,11 @@ def _manifest(archive: zipfile.ZipFile, *, name: str) -> dict[str, Any]:
     return manifest
 
 
-def _sums(archive: zipfile.ZipFile, *, name: str) -> dict[str, str]:
-    """The digest of each member; refuses an archive that holds anything else."""
+def _sums(archive: zipfile.ZipFile, *, steps: set[str], name: str) -> dict[str, str]:
+    """The digest of each member; refuses an archive that holds anything else.
+
+    A record to which steps have been added since may lack tables.
+    """
     try:
         text = archive.read(_SUMS).decode()
     except (KeyError, UnicodeDecodeError) as error:
@@ -287,7 +292,8 @@ def _sums(archive: zipfile.ZipFile, *, name: str) -> dict[str, str]:
         member: digest for digest, _, member in (line.partition("  ") for line in text.splitlines())
     }
     members = archive.namelist()
-    if sorted(members) != sorted([*sums, _SUMS]) or not {_MANIFEST, *_RECORD} <= sums.keys():
+    needed = {_MANIFEST, *_RECORD} if STEPS.keys() <= steps else {_MANIFEST}
+    if sorted(members) != sorted([*sums, _SUMS]) or not needed <= sums.keys():
         raise _damaged(name, f"its members are not those of {_SUMS}")
     for member in sums.keys() - {_MANIFEST, *_RECORD}:
         if not _FILES.fullmatch(member):

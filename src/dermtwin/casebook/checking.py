@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, and_, func, select
 
-from dermtwin.casebook import auditing
+from dermtwin.casebook import auditing, mapping
 from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.records import VECTOR, current_encoder
 from dermtwin.casebook.schema import (
@@ -202,6 +202,10 @@ def _codes_beside(connection: Connection) -> int:
     return connection.scalar(beside) or 0
 
 
+def _map(connection: Connection) -> Problems:
+    yield from (problem for *_, problem in mapping.odd_points(connection))
+
+
 def _unused(connection: Connection) -> Problems:
     for table, name, column in (
         (LESIONS, "lesion_id", CASES.c.lesion_key),
@@ -236,6 +240,7 @@ _INVARIANTS: tuple[Callable[[Connection], Problems], ...] = (
     _damage,
     _encoders,
     _codes,
+    _map,
     _unused,
     _lesions,
     _changes,

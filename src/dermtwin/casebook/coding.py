@@ -17,7 +17,7 @@ from dermtwin.casebook import auditing, journal, records
 from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.database import told
 from dermtwin.casebook.records import VECTOR, Record, chunks
-from dermtwin.casebook.schema import CASES, CHANGES, CODES, ENCODERS
+from dermtwin.casebook.schema import CASES, CHANGES, CODES, ENCODERS, MAP_POINTS, MAPS
 from dermtwin.casebook.store import ENCODERS as ENCODER_FOLDER
 from dermtwin.casebook.store import WriterLock, encoder_path
 from dermtwin.casebook.writer import Writer
@@ -252,7 +252,7 @@ def _keep(casebook: Casebook, encoder: NewEncoder, *, owner: str) -> None:
 
 
 def _switch(connection: Connection, encoder_id: str, *, owner: str) -> None:
-    """Make an encoder the casebook's, and remove all others with their codes."""
+    """Make an encoder the casebook's, and remove all others with their codes and maps."""
     if (current := records.current_encoder(connection)) and current.id != encoder_id:
         # One after the other: at no moment may two be current.
         for chosen in (False, True):
@@ -261,7 +261,8 @@ def _switch(connection: Connection, encoder_id: str, *, owner: str) -> None:
     others = ENCODERS.c.id != encoder_id
     ids = connection.scalars(select(ENCODERS.c.id).where(others)).all()
     keys = select(ENCODERS.c.key).where(others)
-    connection.execute(delete(CODES).where(CODES.c.encoder_key.in_(keys)))
+    for table in (MAP_POINTS, MAPS, CODES):
+        connection.execute(delete(table).where(table.c.encoder_key.in_(keys)))
     connection.execute(delete(ENCODERS).where(others))
     journal.note(connection, map(encoder_path, ids), owner=owner)
 

@@ -24,7 +24,11 @@ from dermtwin.casebook.schema import (
     IMAGES,
     KEYS,
     LESIONS,
+    MAP_POINTS,
+    MAPS,
     PATIENTS,
+    TOKENS,
+    USERS,
 )
 
 # In an order in which every row finds what it refers to. What is left out belongs to one place:
@@ -38,12 +42,16 @@ TABLES: Mapping[str, Table] = {
         CASES,
         ENCODERS,
         CODES,
+        MAPS,
+        MAP_POINTS,
         CHANGES,
         AUDIT,
         AUDIT_SUBJECTS,
         HOLDS,
         COPIES,
         KEYS,
+        USERS,
+        TOKENS,
     )
 }
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from dermtwin.casebook import auditing
 from dermtwin.casebook.auditing import Head, seqs_of, subject
+from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.forgetting import cases_of
 from dermtwin.casebook.records import MANY, chunks
 from dermtwin.casebook.schema import AUDIT, CASES, CHANGES, PATIENTS
@@ -198,3 +199,13 @@ def _subjects(connection: Connection, kind: str, name: str) -> tuple[dict[bytes,
     if row is not None and row.audit_key is not None:
         subjects[subject(row.audit_key, row.patient_id)] = ""
     return subjects, keys
+
+
+def history(casebook: Casebook, case: str) -> tuple[AuditEntry, ...]:
+    """The entries that name a case; whether the log is whole is not looked at.
+
+    Raises:
+        CasebookError: no such case.
+    """
+    with casebook.reading() as connection:
+        return tuple(_entries(connection, (), _chosen(connection, case=case, patient=None)))

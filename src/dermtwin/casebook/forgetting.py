@@ -19,7 +19,7 @@ from sqlalchemy import (
 from dermtwin.casebook.holding import Hold, held
 from dermtwin.casebook.placing import Owners, owners_of, remove_unused
 from dermtwin.casebook.records import MANY, chunks
-from dermtwin.casebook.schema import CASES, CHANGES, CODES, IMAGES, LESIONS, PATIENTS
+from dermtwin.casebook.schema import CASES, CHANGES, CODES, IMAGES, LESIONS, MAP_POINTS, PATIENTS
 from dermtwin.casebook.store import image_path, thumbnail_path
 from dermtwin.casebook.traces import Marks
 
@@ -36,6 +36,7 @@ class ForgetPlan:
         patients: patients whom no other case names.
         images: SHA-256 of the image files that no other case shares; each has a thumbnail.
         codes: how many codes, by all encoders.
+        points: how many places on the map.
         audit_keys: how many keys by which the audit log names these cases and patients.
         held: the holds that forbid it.
     """
@@ -45,6 +46,7 @@ class ForgetPlan:
     patients: tuple[str, ...]
     images: tuple[str, ...]
     codes: int
+    points: int
     audit_keys: int
     held: tuple[Hold, ...]
 
@@ -63,7 +65,8 @@ class ForgetPlan:
             )
             if values
         ]
-        lines += [f"codes: {self.codes:,}", f"keys of the audit log: {self.audit_keys:,}"]
+        lines += [f"codes: {self.codes:,}", f"places on the map: {self.points:,}"]
+        lines += [f"keys of the audit log: {self.audit_keys:,}"]
         lines += [f"a hold forbids this: {each}" for each in self.held]
         return "\n".join(["would be forgotten; nothing was changed:", *lines])
 
@@ -84,6 +87,7 @@ def plan(connection: Connection, keys: Sequence[int]) -> tuple[ForgetPlan, Marks
     owners = owners_of(connection, keys)
     cases = _of_keys(connection, keys, CASES.c.key, CASES.c.isic_id, CASES.c.audit_key)
     codes = _of_keys(connection, keys, CODES.c.case_key, CODES.c.vector, CODES.c.bits)
+    points = _of_keys(connection, keys, MAP_POINTS.c.case_key, MAP_POINTS.c.point)
     gone = {
         table.name: _of_keys(connection, _only_of(connection, keys, column, used), *columns)
         for table, column, used, columns in (
@@ -104,12 +108,14 @@ def plan(connection: Connection, keys: Sequence[int]) -> tuple[ForgetPlan, Marks
         names=(*isic_ids, *names["lesions"], *names["patients"]),
         digests=names["images"],
         codes=(bytes(each) for row in codes for each in row if each is not None),
+        points=(bytes(row[0]) for row in points),
         keys=map(bytes, audit_keys),
     )
     wanted = ForgetPlan(
         cases=isic_ids,
         **names,
         codes=len(codes),
+        points=len(points),
         audit_keys=len(audit_keys),
         held=tuple(held(connection, keys)),
     )
@@ -125,6 +131,7 @@ def erase(connection: Connection, keys: Sequence[int]) -> tuple[Owners, list[str
     """
     owners = owners_of(connection, keys)
     for part in chunks(keys, size=MANY):
+        connection.execute(delete(MAP_POINTS).where(MAP_POINTS.c.case_key.in_(part)))
         connection.execute(delete(CODES).where(CODES.c.case_key.in_(part)))
         connection.execute(delete(CASES).where(CASES.c.key.in_(part)))
         forgotten = [{"case_key": key, "kind": "forgotten"} for key in part]

@@ -12,6 +12,7 @@ class KeyName(StrEnum):
     """What a secret is for."""
 
     PSEUDONYMS = "pseudonyms"
+    SESSIONS = "sessions"
 
 
 def kept_key(casebook: Casebook, name: KeyName) -> bytes | None:

@@ -120,6 +120,43 @@ CREATE TABLE identity (id {name} NOT NULL PRIMARY KEY)
 
 _KEYS = "CREATE TABLE keys (name TEXT NOT NULL PRIMARY KEY, value {bytes} NOT NULL)"
 
+_ACCOUNTS = """
+CREATE TABLE users (
+    name {name} NOT NULL PRIMARY KEY,
+    password TEXT,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'contributor', 'admin')),
+    made_at TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    failed {number} NOT NULL,
+    locked_until TEXT
+);
+CREATE TABLE tokens (
+    id {name} NOT NULL PRIMARY KEY,
+    digest {bytes} NOT NULL,
+    user_name {name} NOT NULL REFERENCES users (name),
+    label TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'contributor', 'admin')),
+    made_at TEXT NOT NULL,
+    last_used TEXT,
+    expires_at TEXT
+)
+"""
+
+_MAP = """
+CREATE TABLE map_points (
+    case_key {number} NOT NULL REFERENCES cases (key),
+    encoder_key {number} NOT NULL REFERENCES encoders (key),
+    point {bytes} NOT NULL,
+    PRIMARY KEY (case_key, encoder_key)
+);
+CREATE TABLE maps (
+    encoder_key {number} NOT NULL PRIMARY KEY REFERENCES encoders (key),
+    seed {number} NOT NULL,
+    at TEXT NOT NULL,
+    mark TEXT NOT NULL
+)
+"""
+
 
 def _make_record(connection: Connection) -> None:
     _execute(connection, _RECORD)
@@ -143,6 +180,16 @@ def _make_keys(connection: Connection) -> None:
     _execute(connection, _KEYS)
 
 
+def _make_accounts(connection: Connection) -> None:
+    """Users of a server, and their tokens."""
+    _execute(connection, _ACCOUNTS)
+
+
+def _make_map(connection: Connection) -> None:
+    """The map of the codes."""
+    _execute(connection, _MAP)
+
+
 def _execute(connection: Connection, statements: str) -> None:
     words = _WORDS[connection.dialect.name]
     for statement in statements.format(**words).split(";"):
@@ -153,6 +200,8 @@ STEPS: Mapping[str, Step] = {
     "0001-record": _make_record,
     "0002-trust": _make_trust,
     "0003-keys": _make_keys,
+    "0004-accounts": _make_accounts,
+    "0005-map": _make_map,
 }
 
 

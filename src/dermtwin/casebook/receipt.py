@@ -20,7 +20,7 @@ class ForgetReport:
         kind: by what was asked: patient, lesion, case or image.
         at: when it was looked (ISO 8601, UTC).
         who: who asked.
-        cases, lesions, patients, images, thumbnails, codes, audit_keys: how many went.
+        cases, lesions, patients, images, thumbnails, codes, points, audit_keys: how many went.
         looked: what was looked for afterwards, where, and what was found.
         copies: backups and exports that were made of the casebook: they still hold it.
         audit: where the audit log ended after it.
@@ -35,6 +35,7 @@ class ForgetReport:
     images: int
     thumbnails: int
     codes: int
+    points: int
     audit_keys: int
     looked: Looked
     copies: tuple[Copy, ...]
@@ -51,8 +52,9 @@ class ForgetReport:
 
     def __str__(self) -> str:
         gone = (
-            f"forgotten: {self.cases:,} cases with {self.codes:,} codes, {self.images:,} image "
-            f"files and {self.thumbnails:,} thumbnails, {self.lesions:,} lesions, "
+            f"forgotten: {self.cases:,} cases with {self.codes:,} codes and {self.points:,} places "
+            f"on the map, {self.images:,} image files and {self.thumbnails:,} thumbnails, "
+            f"{self.lesions:,} lesions, "
             f"{self.patients:,} patients, {self.audit_keys:,} keys of the audit log"
         )
         by = f"by {self.who}, {self.at}; the audit log ends with {self.audit}"

@@ -33,7 +33,7 @@ _NAMED = {
     "lesion_id": LESIONS.c.lesion_id,
     "patient_id": PATIENTS.c.patient_id,
 }
-_FIELD_COLUMNS = [_NAMED[name] if name in _NAMED else CASES.c[name] for name in FIELDS]
+FIELD_COLUMNS = [_NAMED[name] if name in _NAMED else CASES.c[name] for name in FIELDS]
 _JOINED = CASES.outerjoin(LESIONS).outerjoin(PATIENTS)
 
 
@@ -71,22 +71,22 @@ class EncoderRecord:
 def records(connection: Connection, isic_ids: Collection[str]) -> dict[str, Record]:
     """The cases of these names, those that are there."""
     found = (
-        _record(row)
+        record_of_row(row)
         for names in chunks(sorted(set(isic_ids)), size=MANY)
-        for row in connection.execute(_SELECT.where(CASES.c.isic_id.in_(names)))
+        for row in connection.execute(RECORDS.where(CASES.c.isic_id.in_(names)))
     )
     return {record.case.isic_id: record for record in found}
 
 
 def all_records(connection: Connection) -> list[Record]:
     """Every case, in the order of their keys."""
-    return [_record(row) for row in connection.execute(_SELECT.order_by(CASES.c.key))]
+    return [record_of_row(row) for row in connection.execute(RECORDS.order_by(CASES.c.key))]
 
 
 def records_of_image(connection: Connection, sha256: str) -> list[Record]:
     """The cases of an image, by name; identical files may belong to several."""
-    rows = connection.execute(_SELECT.where(IMAGES.c.sha256 == sha256).order_by(CASES.c.isic_id))
-    return [_record(row) for row in rows]
+    rows = connection.execute(RECORDS.where(IMAGES.c.sha256 == sha256).order_by(CASES.c.isic_id))
+    return [record_of_row(row) for row in rows]
 
 
 def current_encoder(connection: Connection) -> EncoderRecord | None:
@@ -159,12 +159,14 @@ def chunks(items: Iterable[T], *, size: int) -> Iterator[list[T]]:
         yield part
 
 
-_SELECT: Select[Any] = select(
-    CASES.c.key, IMAGES.c.sha256, IMAGES.c.format, CASES.c.extra, *_FIELD_COLUMNS
+RECORDS: Select[Any] = select(
+    CASES.c.key, IMAGES.c.sha256, IMAGES.c.format, CASES.c.extra, *FIELD_COLUMNS
 ).select_from(_JOINED.join(IMAGES))
+"""All cases, as `record_of_row` reads them."""
 
 
-def _record(row: Row[Any]) -> Record:
+def record_of_row(row: Row[Any]) -> Record:
+    """The record of a row of `RECORDS`."""
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name for a row's columns
     case = Case(**{name: values[name] for name in FIELDS}, extra=json.loads(row.extra))
     return Record(row.key, case, row.sha256, row.format)

@@ -6,6 +6,7 @@ from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.checking import odd_codes, unnamed
 from dermtwin.casebook.coding import Encode, fill
 from dermtwin.casebook.database import told
+from dermtwin.casebook.mapping import odd_points
 from dermtwin.casebook.records import MANY, chunks
 from dermtwin.casebook.schema import (
     CASES,
@@ -15,6 +16,7 @@ from dermtwin.casebook.schema import (
     HOLDS,
     IMAGES,
     LESIONS,
+    MAP_POINTS,
     PATIENTS,
 )
 from dermtwin.casebook.store import image_path, thumbnail_path
@@ -48,6 +50,7 @@ def repair_casebook(
             "files without a row removed": _remove_orphans(casebook),
             "missing thumbnails made": _make_thumbnails(casebook, track=track),
             "codes made": 0 if encode is None else _make_codes(casebook, encode, track=track),
+            "broken places on the map removed": _remove_odd_points(casebook),
             "cases entered in the list of changes": _tell_untold(casebook),
         }
     return tuple(f"{count:,} {what}." for what, count in done.items() if count)
@@ -130,6 +133,15 @@ def _make_codes(casebook: Casebook, encode: Encode, *, track: Track) -> int:
             odd = CODES.c.case_key.in_(keys) & (CODES.c.encoder_key == encoder.key)
             connection.execute(delete(CODES).where(odd))
     return fill(casebook, encoder_id=encoder.id, encode=encode, track=track).made
+
+
+def _remove_odd_points(casebook: Casebook) -> int:
+    with casebook.writing() as connection:
+        odd = list(odd_points(connection))
+        for case, encoder, _ in odd:
+            its = (MAP_POINTS.c.case_key == case) & (MAP_POINTS.c.encoder_key == encoder)
+            connection.execute(delete(MAP_POINTS).where(its))
+    return len(odd)
 
 
 def _tell_untold(casebook: Casebook) -> int:

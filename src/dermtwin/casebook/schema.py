@@ -87,6 +87,25 @@ CODES = Table(
     Column("bits", LargeBinary),
 )
 
+# Where a case lies on the map of an encoder's codes: x and y, little-endian float64 each.
+MAP_POINTS = Table(
+    "map_points",
+    METADATA,
+    Column("case_key", NUMBER, ForeignKey("cases.key"), primary_key=True),
+    Column("encoder_key", NUMBER, ForeignKey("encoders.key"), primary_key=True),
+    Column("point", LargeBinary, nullable=False),
+)
+
+# How that map was made; `mark` is another one whenever its points change.
+MAPS = Table(
+    "maps",
+    METADATA,
+    Column("encoder_key", NUMBER, ForeignKey("encoders.key"), primary_key=True),
+    Column("seed", NUMBER, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("mark", Text, nullable=False),
+)
+
 # No names in here: a change outlives the case that it speaks of.
 CHANGES = Table(
     "changes",
@@ -153,6 +172,32 @@ KEYS = Table(
     METADATA,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+# Who may use the casebook through a server; see `accounts`.
+USERS = Table(
+    "users",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("password", Text),
+    Column("role", Text, nullable=False),
+    Column("made_at", Text, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("failed", NUMBER, nullable=False),
+    Column("locked_until", Text),
+)
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_name", Text, ForeignKey("users.name"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("made_at", Text, nullable=False),
+    Column("last_used", Text),
+    Column("expires_at", Text),
 )
 
 # One row: which casebook this is, so that a folder of image files is not taken for another's.

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from dermtwin.casebook import records
+from dermtwin.casebook import mapping, records
 from dermtwin.casebook.casebook import Casebook
 from dermtwin.casebook.schema import AUDIT, CASES, LESIONS, PATIENTS
 from dermtwin.vocabulary import DIAGNOSIS_LEVELS
@@ -38,6 +38,7 @@ class Statistics:
         bytes: of the files on the disk, by kind: `record`, `images`, `thumbnails`, `encoders`; the
             record in PostgreSQL by that database's own measure.
         encoder: by which encoder the codes are: `id` and `name`; None before the first `add`.
+        placed: how many cases have a place on the map; see `dermtwin map`.
         version: the number of the last change.
         changed_at: when the audit log last knew of a change, ISO 8601; None: not known.
         fields: for each field, its values with their counts; `age_approx` in bands of ten years.
@@ -49,6 +50,7 @@ class Statistics:
     images: int
     bytes: Mapping[str, int]
     encoder: Mapping[str, str] | None
+    placed: int
     version: int
     changed_at: str | None
     fields: Mapping[str, Counts]
@@ -83,6 +85,7 @@ def statistics(casebook: Casebook) -> Statistics:
             images=images,
             bytes=_bytes(casebook, connection),
             encoder=None if encoder is None else {"id": encoder.id, "name": encoder.name},
+            placed=mapping.placed(connection),
             version=records.version(connection),
             changed_at=connection.scalar(changed),
             fields=dict(_fields(connection)),

@@ -1,10 +1,10 @@
 """What is left of something forgotten: the look at every byte that comes before a receipt.
 
-Marks are names, digests, the bytes of codes, and the audit log's keys. They are looked for in the
-names of all files of the casebook and in the bytes of all but the images, thumbnails and encoders:
-those are named by a digest of their bytes, and a digest is a mark. In PostgreSQL the server's files
-are read too where they lie on this machine and may be read; otherwise every column of every table
-and the planner's statistics are asked.
+Marks are names, digests, the bytes of codes and of places on the map, and the audit log's keys.
+They are looked for in the names of all files of the casebook and in the bytes of all but the
+images, thumbnails and encoders: those are named by a digest of their bytes, and a digest is a mark.
+In PostgreSQL the server's files are read too where they lie on this machine and may be read;
+otherwise every column of every table and the planner's statistics are asked.
 """
 
 import os
@@ -63,14 +63,16 @@ class Marks:
         names: Iterable[str] = (),
         digests: Iterable[str] = (),
         codes: Iterable[bytes] = (),
+        points: Iterable[bytes] = (),
         keys: Iterable[bytes] = (),
     ) -> Self:
-        """Names and digests are text in UTF-8, codes and keys bytes."""
+        """Names and digests are text in UTF-8, codes, points and keys bytes."""
         return cls(
             {
                 "names": frozenset(name.encode() for name in names),
                 "digests": frozenset(name.encode() for name in digests),
                 "codes": frozenset(codes),
+                "points": frozenset(points),
                 "keys": frozenset(keys),
             }
         )

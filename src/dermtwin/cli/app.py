@@ -21,12 +21,16 @@ from dermtwin.cli import (
     find,
     forget,
     hold,
+    map,  # noqa: A004 - a verb's name
     prepare,
     reencode,
     restore,
+    serve,
     split,
     stats,
+    token,
     train,
+    user,
 )
 from dermtwin.cli.printing import complain
 from dermtwin.errors import DermtwinError
@@ -52,11 +56,13 @@ for verb in (
     encode,
     add,
     find,
+    serve,
     forget,
     hold,
     audit,
     check,
     stats,
+    map,
     backup,
     restore,
     export,
@@ -66,7 +72,8 @@ for verb in (
     evaluate_preparation,
 ):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
-app.add_typer(encoder.group)
+for group in (encoder.group, user.group, token.group):
+    app.add_typer(group)
 
 
 @app.callback(invoke_without_command=True)

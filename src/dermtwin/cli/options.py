@@ -5,15 +5,14 @@ from typing import Annotated
 import typer
 
 # Text, not a path: a path would make one slash of a URL's two.
-Casebook = Annotated[
-    str,
-    typer.Option(
-        "--casebook",
-        envvar="DERMTWIN_CASEBOOK",
-        show_default=False,
-        help="The casebook's folder, or postgresql://USER@HOST/DATABASE?images=FOLDER.",
-    ),
-]
+_CASEBOOK = typer.Option(
+    "--casebook",
+    envvar="DERMTWIN_CASEBOOK",
+    show_default=False,
+    help="The casebook's folder, or postgresql://USER@HOST/DATABASE?images=FOLDER.",
+)
+Casebook = Annotated[str, _CASEBOOK]
+OptionalCasebook = Annotated[str | None, _CASEBOOK]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal results.")]
 Views = Annotated[

@@ -40,6 +40,7 @@ def _show_whole(found: "Statistics") -> None:
     table.add_row(
         "encoder", escape(f"{encoder['name']} ({encoder['id'][:12]})") if encoder else "–"
     )
+    table.add_row("cases on the map", f"{found.placed:,}")
     table.add_row("last change", f"{found.version:,}")
     table.add_row("changed at", found.changed_at or "–")
     out.print(table)

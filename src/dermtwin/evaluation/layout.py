@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 
 from dermtwin.errors import MissingExtraError, SettingsError
 from dermtwin.evaluation.ranking import Floats
+from dermtwin.running import Track, untracked
 
 PERPLEXITY = 30
 MAX_POINTS = 2000
 
-_SMALLEST = 8
+SMALLEST = 8
 _NEIGHBOURS_PER_PERPLEXITY = 3
+# From here on near codes are looked for by Annoy, and forces interpolated (FIt-SNE, Linderman
+# 2019): the time grows with the number of codes, not with its square.
+_MANY = 10_000
+# Those a new code is placed by, and how many of them count; openTSNE's own.
+_NEAR = 25
+_NEW_PERPLEXITY = 5
+_AT_ONCE = 50  # steps of the optimisation between two looks at the progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,35 +41,59 @@ class Layout:
     embedding: Any
 
 
-def lay_out(codes: NDArray[np.float32], *, seed: int) -> Layout:
+def lay_out(codes: NDArray[np.float32], *, seed: int, track: Track = untracked) -> Layout:
     """Lay codes out so that near ones stay near; the same codes and seed give the same map.
 
     Args:
         codes: float32 [N, D].
         seed: of the optimisation.
+        track: looks on.
 
     Raises:
         SettingsError: fewer than 8 codes, or all of them equal: there is nothing to lay out.
         MissingExtraError: openTSNE is not installed.
     """
-    if len(codes) < _SMALLEST or not np.ptp(codes, axis=0).any():
-        raise SettingsError(
-            f"{len(codes)} codes cannot be laid out: there must be {_SMALLEST} or more of them, "
-            "and not all equal."
-        )
-    try:
-        import openTSNE  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise MissingExtraError("the t-SNE map", extra="evaluate") from error
-    fitted = openTSNE.TSNE(
-        perplexity=min(PERPLEXITY, (len(codes) - 1) // _NEIGHBOURS_PER_PERPLEXITY),
-        neighbors="exact",
-        negative_gradient_method="bh",
+    _refuse_few(codes)
+    opentsne = _opentsne()
+    tsne = opentsne.TSNE(
         initialization="pca" if codes.shape[1] > 1 else "random",
         random_state=seed,
         n_jobs=1,
-    ).fit(codes.astype(np.float64))
-    return Layout(np.asarray(fitted, dtype=np.float64), fitted)
+        **_scaled(len(codes)),
+    )
+    embedding = tsne.prepare_initial(codes.astype(np.float64))
+    early = [tsne.early_exaggeration] * (tsne.early_exaggeration_iter // _AT_ONCE)
+    late = [None] * (tsne.n_iter // _AT_ONCE)
+    for exaggeration in track([*early, *late], label="map", total=len(early) + len(late)):
+        embedding.optimize(_AT_ONCE, exaggeration=exaggeration, momentum=0.8, inplace=True)
+    return _layout(embedding)
+
+
+def continued(points: Floats, codes: NDArray[np.float32], *, seed: int) -> Layout:
+    """A map that was made before, so that new codes can be placed in it.
+
+    Args:
+        points: float64 [N, 2], as `Layout.points` was.
+        codes: float32 [N, D], those that lie there.
+        seed: as it was.
+
+    Raises:
+        SettingsError, MissingExtraError: as in `lay_out`.
+    """
+    _refuse_few(codes)
+    opentsne = _opentsne()
+    scaled = _scaled(len(codes))
+    near = opentsne.affinity.PerplexityBasedNN(
+        codes.astype(np.float64),
+        perplexity=scaled["perplexity"],
+        method=scaled["neighbors"],
+        random_state=seed,
+        n_jobs=1,
+    )
+    embedding = opentsne.TSNEEmbedding(
+        points, near, negative_gradient_method="bh", random_state=seed, n_jobs=1
+    )
+    return _layout(embedding)
 
 
 def place(layout: Layout, codes: NDArray[np.float32]) -> Floats:
@@ -74,5 +106,41 @@ def place(layout: Layout, codes: NDArray[np.float32]) -> Floats:
     Returns:
         float64 [M, 2].
     """
-    placed = layout.embedding.transform(codes.astype(np.float64))
-    return np.asarray(placed, dtype=np.float64)
+    near = min(_NEAR, len(layout.points))
+    placed = layout.embedding.transform(
+        codes.astype(np.float64), perplexity=min(_NEW_PERPLEXITY, near / 3), k=near
+    )
+    # openTSNE moves the whole map to the middle of its plane first.
+    moved: Floats = layout.points[0] - np.asarray(layout.embedding, dtype=np.float64)[0]
+    found: Floats = np.asarray(placed, dtype=np.float64) + moved
+    return found
+
+
+def _layout(embedding: Any) -> Layout:  # noqa: ANN401 - openTSNE has no types
+    return Layout(np.array(embedding, dtype=np.float64), embedding)
+
+
+def _refuse_few(codes: NDArray[np.float32]) -> None:
+    if len(codes) < SMALLEST or not np.ptp(codes, axis=0).any():
+        raise SettingsError(
+            f"{len(codes)} codes cannot be laid out: there must be {SMALLEST} or more of them, "
+            "and not all equal."
+        )
+
+
+def _scaled(count: int) -> dict[str, Any]:
+    """What openTSNE is set to for so many codes."""
+    is_many = count >= _MANY
+    return {
+        "perplexity": min(PERPLEXITY, (count - 1) // _NEIGHBOURS_PER_PERPLEXITY),
+        "neighbors": "annoy" if is_many else "exact",
+        "negative_gradient_method": "fft" if is_many else "bh",
+    }
+
+
+def _opentsne() -> Any:  # noqa: ANN401 - openTSNE has no types
+    try:
+        import openTSNE  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise MissingExtraError("the t-SNE map", extra="evaluate") from error
+    return openTSNE

@@ -1,5 +1,6 @@
 """Bytes to checked pixels: what pictures are accepted, and how each becomes upright RGB."""
 
+from dermtwin.images.bare import bare
 from dermtwin.images.dicom import DERMOSCOPIC, read_dicom_header
 from dermtwin.images.pictures import (
     MAX_BYTES,
@@ -23,6 +24,7 @@ __all__ = [
     "THUMBNAIL_SIDE",
     "Header",
     "Rgb",
+    "bare",
     "decode",
     "digest",
     "load",

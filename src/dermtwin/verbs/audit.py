@@ -35,8 +35,7 @@ def audit(
         CasebookError: no such case or patient; or the log does not go back to `expect`: it was cut
             or written anew.
     """
-    start = None if since is None else _time(since, is_end=False)
-    end = None if until is None else _time(until, is_end=True)
+    start, end = period(since, until)
     known = None if expect is None else _head(expect)
     with Casebook.open(casebook) as opened, opened.reading() as connection:
         if known is not None and not goes_back_to(connection, known):
@@ -45,6 +44,12 @@ def audit(
                 "was known: it was cut or written anew; compare it with a backup."
             )
         return extract(connection, case=case, patient=patient, user=user, since=start, until=end)
+
+
+def period(since: str | None, until: str | None) -> tuple[str | None, str | None]:
+    """From and to when, as the log writes times; raises SettingsError."""
+    start = _time(since, is_end=False) if since else None
+    return start, _time(until, is_end=True) if until else None
 
 
 def _time(text: str, *, is_end: bool) -> str:

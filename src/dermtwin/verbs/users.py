@@ -1,0 +1,106 @@
+"""`dermtwin user` and `dermtwin token`: who may use a casebook through a server."""
+
+from pathlib import Path
+
+from dermtwin.casebook import Casebook, accounts
+from dermtwin.casebook.accounts import Account, Role, Token, role_of
+
+
+def add_user(name: str, *, casebook: str | Path, password: str, role: str = Role.VIEWER) -> Account:
+    """Make a user; from the first one, an admin, on everybody has to sign in.
+
+    Args:
+        name: 1 to 64 letters, digits or `.@+-_`.
+        casebook: the casebook's folder or PostgreSQL URL.
+        password: at least 10 characters; kept as its Argon2id hash.
+        role: `viewer`, `contributor` or `admin`.
+
+    Raises:
+        SettingsError: name, password or role cannot be one.
+        CasebookError: there is such a user, or the first one would be no admin.
+        MissingExtraError: the extra `web` is not installed.
+    """
+    chosen = role_of(role)
+    with Casebook.open(casebook) as opened:
+        return accounts.add_account(opened, name, password=password, role=chosen)
+
+
+def list_users(*, casebook: str | Path) -> tuple[Account, ...]:
+    """All users, by name; raises CasebookError."""
+    with Casebook.open(casebook) as opened:
+        return accounts.accounts(opened)
+
+
+def set_user_role(name: str, *, casebook: str | Path, role: str) -> None:
+    """Give a user another role, at once in every process.
+
+    Raises:
+        SettingsError: there is no such role.
+        CasebookError: no such user, or no admin would be left.
+    """
+    chosen = role_of(role)
+    with Casebook.open(casebook) as opened:
+        accounts.set_role(opened, name, role=chosen)
+
+
+def set_user_password(name: str, *, casebook: str | Path, password: str) -> None:
+    """Give a user another password; ends all their sessions and a lock.
+
+    Raises:
+        SettingsError: the password cannot be one.
+        CasebookError: no such user.
+        MissingExtraError: the extra `web` is not installed.
+    """
+    with Casebook.open(casebook) as opened:
+        accounts.set_password(opened, name, password=password)
+
+
+def remove_user(name: str, *, casebook: str | Path) -> None:
+    """Remove a user with their tokens.
+
+    Raises:
+        CasebookError: no such user; or the only admin, while there are others.
+    """
+    with Casebook.open(casebook) as opened:
+        accounts.remove_account(opened, name)
+
+
+def add_token(
+    *,
+    casebook: str | Path,
+    user: str,
+    label: str,
+    role: str | None = None,
+    days: int | None = None,
+) -> tuple[Token, str]:
+    """Make a token by which a program uses the API in a user's name.
+
+    Args:
+        casebook: the casebook's folder or PostgreSQL URL.
+        user: whose.
+        label: what it is for.
+        role: what it may do at most; unless given, as much as its user.
+        days: how long it lasts; unless given, as long as its user.
+
+    Returns:
+        The token, and its text, which is nowhere kept.
+
+    Raises:
+        SettingsError: no label, days below 1, or a role that is none or above the user's.
+        CasebookError: no such user.
+    """
+    chosen = None if role is None else role_of(role)
+    with Casebook.open(casebook) as opened:
+        return accounts.add_token(opened, user=user, label=label, role=chosen, days=days)
+
+
+def list_tokens(*, casebook: str | Path, user: str | None = None) -> tuple[Token, ...]:
+    """All tokens, or one user's, without their secrets; raises CasebookError."""
+    with Casebook.open(casebook) as opened:
+        return accounts.tokens(opened, user=user)
+
+
+def remove_token(token: str, *, casebook: str | Path) -> None:
+    """Remove a token by its public part; raises CasebookError."""
+    with Casebook.open(casebook) as opened:
+        accounts.remove_token(opened, token)

@@ -1,0 +1,1 @@
+"""The clinic's page and the API: `application.create_app` serves one casebook."""

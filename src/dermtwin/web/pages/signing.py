@@ -1,0 +1,44 @@
+"""Signing in, and the page that says what went wrong."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from dermtwin.casebook.accounts import LOCKED, WRONG_TRIES
+from dermtwin.web.pages.shell import page
+from dermtwin.web.problems import Problem
+from dermtwin.web.sessions import safe_next
+
+router = APIRouter()
+
+_WRONG = (
+    "Name and password do not open anything here. After "
+    f"{WRONG_TRIES} wrong passwords in a row a name is locked for "
+    f"{round(LOCKED.total_seconds() / 60)} minutes."
+)
+
+
+@router.get("/login")
+def login(
+    request: Request,
+    next: Annotated[str, Query()] = "/",  # noqa: A002 - the form's field
+    failed: Annotated[str, Query()] = "",
+) -> Response:
+    """The form that signs in; a wrong name, a wrong password and a lock read the same."""
+    problem = _WRONG if failed else None
+    return page(request, "login.html.j2", next=safe_next(next), problem=problem)
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """A problem for a person."""
+    heading = {
+        HTTPStatus.FORBIDDEN: "Not allowed",
+        HTTPStatus.NOT_FOUND: "Nothing here",
+        HTTPStatus.TOO_MANY_REQUESTS: "Too many requests",
+    }.get(HTTPStatus(problem.status), "This did not work")
+    sentence = problem.detail[:1].upper() + problem.detail[1:]
+    return page(
+        request, "problem.html.j2", status=problem.status, heading=heading, problem=sentence
+    )

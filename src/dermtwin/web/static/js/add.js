@@ -1,0 +1,48 @@
+// Adding one case: the API checks every field by the archive's vocabularies.
+import { ask, caseOf } from "./api.js";
+import { byId, h, tell } from "./dom.js";
+
+const form = byId("add");
+const preview = byId("preview");
+
+byId("image").addEventListener("change", () => {
+  if (preview.src.startsWith("blob:")) URL.revokeObjectURL(preview.src);
+  const [file] = byId("image").files;
+  preview.hidden = !file;
+  if (file) preview.src = URL.createObjectURL(file);
+});
+// A browser shows no TIFF.
+preview.addEventListener("error", () => { preview.hidden = true; });
+
+/** The filled fields; the diagnosis as its levels. */
+function filled() {
+  const body = new FormData();
+  for (const [name, value] of new FormData(form)) {
+    if (value instanceof File || value.trim()) body.append(name, value instanceof File ? value : value.trim());
+  }
+  const levels = byId("diagnosis").value.split(">").map((each) => each.trim()).filter(Boolean);
+  levels.slice(0, 5).forEach((level, at) => body.append(`diagnosis_${at + 1}`, level));
+  return body;
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = event.submitter ?? form.querySelector("button");
+  button.disabled = true;
+  tell(null);
+  byId("done").hidden = true;
+  try {
+    const added = await ask("/cases", { method: "POST", body: filled() });
+    const name = added.isic_id ?? byId("isic_id").value.trim();
+    byId("done").replaceChildren(h("p", {}, "Added: ", h("a", { href: caseOf(name) }, name), ". It is found from now on."));
+    byId("done").hidden = false;
+    form.reset();
+    preview.hidden = true;
+    byId("done").focus();
+  } catch (error) {
+    tell(error.message);
+    byId("problem").scrollIntoView({ block: "nearest" });
+  } finally {
+    button.disabled = false;
+  }
+});
