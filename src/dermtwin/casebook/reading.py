@@ -6,10 +6,11 @@ Names of lesions and patients are read once, not once a case.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +54,11 @@ def entries(
     Raises:
         CasebookError: a code has another length.
     """
-    # The sum keeps SQLite from going by encoder, and so in no order.
-    wanted = _statement(connection).where(CODES.c.encoder_key + 0 == encoder.key)
     coded = select(func.count()).where(CODES.c.encoder_key == encoder.key)
     count = len(keys) if keys is not None else connection.scalar(coded) or 0
     read = _Read(np.empty((count, dimension), np.float32))
-    for packed in _packed(connection, wanted, key=CASES.c.key, keys=keys):
+    packing = _packed_cases(connection.dialect.name)
+    for packed in _packed(connection, packing, keys=keys, given={"encoder": encoder.key}):
         read.take(packed)
     return read.entries(connection, is_whole=keys is None)
 
@@ -104,7 +104,7 @@ class _Read:
     )
 
     def take(self, packed: Sequence[Any]) -> None:
-        """Take in a row of `_statement`."""
+        """Take in a row of `_packed_cases`."""
         count, keys, names, lesions, patients, *rest = packed
         vectors, shortest, longest, bits, fewest, most, *labels = rest
         there = len(self.names)
@@ -147,44 +147,82 @@ class _Read:
         )
 
 
-def _statement(connection: Connection) -> Select[*tuple[Any, ...]]:
-    """All cases in one row; its columns are as `_Read.take` unpacks them."""
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """Statements whose one row has a number of rows first, and then their columns, packed.
+
+    Attributes:
+        key: the rows' key.
+        of_keys: of the rows of some `keys`.
+        of_range: of the rows from key `first` to `last`.
+    """
+
+    key: Column[int]
+    of_keys: Select[*tuple[Any, ...]]
+    of_range: Select[*tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, key: Column[int], wanted: Select[*tuple[Any, ...]]) -> Self:
+        """Of a statement for all rows."""
+        return cls(
+            key,
+            wanted.where(key.in_(bindparam("keys", expanding=True))),
+            wanted.where(key.between(bindparam("first"), bindparam("last"))),
+        )
+
+
+# Made once: to put such a statement together takes longer than to answer it for a few cases.
+
+
+@lru_cache
+def _packed_cases(dialect: str) -> _Packing:
+    """Cases with their codes by an `encoder`; columns are as `_Read.take` unpacks them."""
     owners = (func.coalesce(key, 0) for key in (CASES.c.lesion_key, CASES.c.patient_key))
     columns = (CASES.c.key, CASES.c.isic_id, *owners)
     blobs = (
         packed
         for column in (CODES.c.vector, CODES.c.bits)
         for packed in (
-            _joined(connection, column, by=CASES.c.key),
+            _joined(dialect, column, by=CASES.c.key),
             func.min(func.length(column)),
             func.max(func.length(column)),
         )
     )
-    return select(
-        func.count(),
-        *(_array(connection, column, by=CASES.c.key) for column in columns),
-        *blobs,
-        *(_array(connection, CASES.c[name], by=CASES.c.key) for name in PLAIN_FIELDS),
-    ).select_from(CASES.join(CODES))
+    wanted = (
+        select(
+            func.count(),
+            *(_array(dialect, column, by=CASES.c.key) for column in columns),
+            *blobs,
+            *(_array(dialect, CASES.c[name], by=CASES.c.key) for name in PLAIN_FIELDS),
+        )
+        .select_from(CASES.join(CODES))
+        # The sum keeps SQLite from going by encoder, and so in no order.
+        .where(CODES.c.encoder_key + 0 == bindparam("encoder"))
+    )
+    return _Packing.of(CASES.c.key, wanted)
+
+
+@lru_cache
+def _packed_names(dialect: str, column: Column[str]) -> _Packing:
+    """The keys and names of lesions or patients."""
+    key = column.table.c.key
+    arrays = (_array(dialect, each, by=key) for each in (key, column))
+    return _Packing.of(key, select(func.count(), *arrays))
 
 
 # SQLite packs rows as it meets them, which is in the order of the keys that it is asked for.
 
 
-def _array(
-    connection: Connection, column: ColumnElement[Any], *, by: Column[int]
-) -> ColumnElement[str]:
+def _array(dialect: str, column: ColumnElement[Any], *, by: Column[int]) -> ColumnElement[str]:
     """A column's values as one JSON text."""
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         return cast(func.json_agg(column).aggregate_order_by(by), Text)
     return func.json_group_array(column, type_=Text)
 
 
-def _joined(
-    connection: Connection, column: Column[bytes], *, by: Column[int]
-) -> ColumnElement[bytes]:
+def _joined(dialect: str, column: Column[bytes], *, by: Column[int]) -> ColumnElement[bytes]:
     """A column's bytes one behind the other, those that are known."""
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         return func.string_agg(column, literal(b"")).aggregate_order_by(by)
     # SQLite takes bytes for text here, and leaves each as it is.
     return cast(func.group_concat(column, ""), LargeBinary)
@@ -192,33 +230,33 @@ def _joined(
 
 def _packed(
     connection: Connection,
-    wanted: Select[*tuple[Any, ...]],
+    packing: _Packing,
     *,
-    key: Column[int],
     keys: Sequence[int] | None,
+    given: Mapping[str, int],
 ) -> Iterator[Sequence[Any]]:
-    """The rows of a statement that packs cases, for all there are or for these keys in parts."""
+    """What a packing gives, for all there are or for these keys, in parts."""
     rows: Iterable[Sequence[Any]]
     if keys is None:
-        rows = _ahead(_ranges(connection, wanted, key=key))
+        rows = _ahead(_ranges(connection, packing, given=given))
     else:
         rows = (
-            connection.execute(wanted.where(key.in_(part))).one()
+            connection.execute(packing.of_keys, {"keys": part, **given}).one()
             for part in chunks(sorted(keys), size=MANY)
         )
     return (row for row in rows if row[0])
 
 
 def _ranges(
-    connection: Connection, wanted: Select[*tuple[Any, ...]], *, key: Column[int]
+    connection: Connection, packing: _Packing, *, given: Mapping[str, int]
 ) -> Iterator[Sequence[Any]]:
-    first = connection.scalar(select(func.min(key)))
+    first = connection.scalar(select(func.min(packing.key)))
     if first is None:
         return
-    last = connection.scalar(select(func.max(key))) or 0
-    part = wanted.where(key.between(bindparam("first"), bindparam("last")))
+    last = connection.scalar(select(func.max(packing.key))) or 0
     for start in range(first, last + 1, _AT_ONCE):
-        yield connection.execute(part, {"first": start, "last": start + _AT_ONCE - 1}).one()
+        part = {**given, "first": start, "last": start + _AT_ONCE - 1}
+        yield connection.execute(packing.of_range, part).one()
 
 
 def _ahead(parts: Iterator[T]) -> Iterator[T]:
@@ -238,12 +276,10 @@ def _named(
     connection: Connection, column: Column[str], owners: NDArray[np.int64], *, is_whole: bool
 ) -> Encoded:
     """The names of lesions or patients for their keys, 0 being nobody's: [N]."""
-    key = column.table.c.key
-    arrays = (_array(connection, each, by=key) for each in (key, column))
-    wanted = select(func.count(), *arrays)
+    packing = _packed_names(connection.dialect.name, column)
     distinct = None if is_whole else np.unique(owners[owners > 0]).tolist()
     keys, names = [np.empty(0, np.int64)], []
-    for _, some, theirs in _packed(connection, wanted, key=key, keys=distinct):
+    for _, some, theirs in _packed(connection, packing, keys=distinct, given={}):
         keys.append(_integers(some))
         names += json.loads(theirs)
     numbers = np.where(owners > 0, np.searchsorted(np.concatenate(keys), owners), -1)

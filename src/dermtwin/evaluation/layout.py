@@ -83,9 +83,10 @@ def continued(points: Floats, codes: NDArray[np.float32], *, seed: int) -> Layou
     _refuse_few(codes)
     opentsne = _opentsne()
     scaled = _scaled(len(codes))
+    # Only its index of neighbours is asked; with few of them it is made in a fraction of the time.
     near = opentsne.affinity.PerplexityBasedNN(
         codes.astype(np.float64),
-        perplexity=scaled["perplexity"],
+        perplexity=min(_NEW_PERPLEXITY, scaled["perplexity"]),
         method=scaled["neighbors"],
         random_state=seed,
         n_jobs=1,

@@ -2,12 +2,13 @@
 // WebGL would be drawn by the processor and takes ten times as long. Knows nothing of cases.
 
 // How far (x, y) lies outside of a shape, both from -1 to 1, y downwards. Triangles, discs and
-// diamonds, as the marks beside a diagnosis: not by colour alone.
+// diamonds, as the marks beside a diagnosis: not by colour alone. Of one area: none shall weigh more.
 const SHAPES = [
-  (x, y) => Math.max(y - 0.7, 0.894 * Math.abs(x) - 0.447 * y - 0.4),
-  (x, y) => Math.hypot(x, y) - 0.8,
-  (x, y) => Math.abs(x) + Math.abs(y) - 0.9,
+  (x, y) => Math.abs(x) - (y + 1) / 2,
+  (x, y) => Math.hypot(x, y) - 0.82,
+  (x, y) => Math.abs(x) + Math.abs(y) - 1,
 ];
+const LEAST_SHAPE = 6; // pixels; smaller points are all discs, as nobody could tell
 const MOST_ZOOM = 400;
 
 export class Plane {
@@ -36,7 +37,7 @@ export class Plane {
   /** The diameter of a point in CSS pixels: larger where there are few, or few are seen. */
   get size() {
     const seen = this.kinds.length / this.zoom ** 2;
-    return Math.min(14, Math.max(3.5, 90 / Math.sqrt(seen + 1), 4 + Math.log2(this.zoom)));
+    return Math.min(12, Math.max(4, 220 / Math.sqrt(seen + 1)));
   }
 
   toScreen([x, y]) {
@@ -98,7 +99,8 @@ export class Plane {
     const { points, kinds, centre, pixels } = this;
     const { width, height } = this.image;
     const side = Math.max(2, Math.round(this.size * devicePixelRatio));
-    const stamps = SHAPES.map((outside) => stamp(outside, { side, width }));
+    const shapes = side < LEAST_SHAPE ? SHAPES.map(() => SHAPES[1]) : SHAPES;
+    const stamps = shapes.map((outside) => stamp(outside, { side, width }));
     const inks = this.inks.map(([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0);
     const step = this.unit * devicePixelRatio;
     pixels.fill(0);
