@@ -15,7 +15,6 @@ from dermtwin.gallery import (
     Gallery,
     names,
     parse_where,
-    snapshot,
     table,
 )
 from dermtwin.gallery.names import Names
@@ -79,17 +78,11 @@ def expected(rows, *, k, every_image) -> list[tuple]:
     k=st.integers(1, 40),
     where=st.sampled_from(WHERES),
     every_image=st.booleans(),
-    shared=st.booleans(),
 )
-def test_both_searches_are_the_oracles_whatever_changes(
-    *, seed, k, where, every_image, shared
-) -> None:
+def test_both_searches_are_the_oracles_whatever_changes(*, seed, k, where, every_image) -> None:
     """Blocks of at most 16 rows: they are begun, joined, cut and emptied at every step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "MOST", 16)
-        if shared:  # by the cores, as millions of rows are
-            patch.setattr(snapshot, "_MANY_ROWS", 20)
-            patch.setattr(snapshot, "usable_cores", lambda: 3)
         rng = np.random.default_rng(seed)
         gallery, held = Gallery(dimension=3), {}
         for version in range(1, 7):

@@ -1,13 +1,11 @@
 """The two ways to say how near a code is: by its floats, by its bits."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.gallery.names import MOST
 from dermtwin.gallery.nearest import (
     Distances,
     Pool,
@@ -99,7 +97,9 @@ class Hamming:
         self._view = view
         self._bits = bits
         self._codes = codes
-        self._rooms = threading.local()
+        # Made once: they stay in the cache from block to block.
+        most = max(map(len, view.blocks), default=0)
+        self._differing, self._counts = np.empty(most, np.uint64), np.empty(most, np.uint8)
 
     def only(self, places: list[int]) -> "Hamming":
         """The same of some of the queries."""
@@ -113,11 +113,7 @@ class Hamming:
         """For each query the Hamming distances of what is read of a block, until the next."""
         assert part.block.bits is not None  # the snapshot has looked
         bits = part.taken(part.block.bits)
-        # A thread's own, made once: they stay in the cache from block to block.
-        room = self._rooms
-        if not hasattr(room, "differing"):
-            room.differing, room.counts = np.empty(MOST, np.uint64), np.empty(MOST, np.uint8)
-        differing, counts = room.differing[: len(bits)], room.counts[: len(bits)]
+        differing, counts = self._differing[: len(bits)], self._counts[: len(bits)]
         for query in self._bits:
             np.bitwise_xor(bits, query, out=differing)
             yield np.bitwise_count(differing, out=counts)

@@ -67,17 +67,6 @@ class Pool:
         if self._held > self._room:
             self._tighten()
 
-    def absorb(self, other: "Pool") -> None:
-        """Take what a pool of other rows, later ones, holds."""
-        rows, values = other.held()
-        self._rows += rows
-        self._values += values
-        self._held = sum(map(len, self._rows))
-
-    def held(self) -> tuple[list[Rows], list[Values]]:
-        """The rows and their values as they were taken in; some may be too many by now."""
-        return self._rows, self._values
-
     def taken(self) -> tuple[Rows, Values]:
         """The rows that are left, ascending, and their values."""
         if not self._rows:

@@ -85,16 +85,14 @@ class Part:
         return among
 
 
-def parts(
-    view: View, wanted: Filter | None, *, start: int = 0, stop: int | None = None
-) -> Iterator[Part]:
-    """The rows under a filter (None: all), from a block to before another."""
+def parts(view: View, wanted: Filter | None) -> Iterator[Part]:
+    """The rows under a filter; None: all."""
     conditions = [
         (condition, None if condition.field in NAMES else _truth(condition, view))
         for condition in (wanted.conditions if wanted else ())
     ]
-    first = sum(map(len, view.blocks[:start]))
-    for block in view.blocks[start:stop]:
+    first = 0
+    for block in view.blocks:
         passing: Mask | None = None
         for condition, truth in conditions:
             mine = _passing(block, condition, truth)
