@@ -89,6 +89,18 @@ def test_the_tag_holds_until_the_casebook_or_its_map_changes(clinic, book) -> No
     assert len({first, second, tag()}) == 3
 
 
+def test_the_next_question_drops_a_kept_map_that_names_the_forgotten(clinic, book) -> None:
+    from dermtwin.web.api.map import _KEPT
+
+    client = clinic.client()
+    name, other, *_ = client.get("/api/v1/map").json()["isic_ids"]
+    kept = _KEPT._by_casebook[str(book)]
+    assert name.encode() in gzip.decompress(kept.content)
+    dermtwin.forget(case=name, casebook=book)
+    assert client.post("/api/v1/search", data={"case": other}).status_code == 200
+    assert str(book) not in _KEPT._by_casebook
+
+
 def test_a_query_lies_among_its_nearest_cases(clinic, drawn) -> None:
     client = clinic.client()
     place = dict(

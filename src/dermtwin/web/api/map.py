@@ -71,6 +71,13 @@ class _Kept:
             self._by_casebook = {place: made}
             return made
 
+    def drop_other(self, service: Service, state: MapState | None) -> None:
+        """Keep nothing of a map that is not this one: it may name a case that was forgotten."""
+        with self._lock:
+            kept = self._by_casebook.get(str(service.casebook.path))
+            if kept is not None and kept.state != state:
+                self._by_casebook = {}
+
 
 _KEPT = _Kept()
 
@@ -96,6 +103,7 @@ def get_map(
     """
     with service.casebook.reading() as connection:
         state = map_state(connection)
+    _KEPT.drop_other(service, state)
     packed = None if state is None else _KEPT.get(service, state)
     if packed is None:
         raise missing("this casebook has no map yet; make one with: dermtwin map --casebook …")
@@ -115,6 +123,8 @@ def place_of(service: Service, answer: Answer) -> dict[str, float] | None:
     """Where an answer's query would lie on the map; None: there is none, or no hit is on it."""
     with service.casebook.reading() as connection:
         points = points_of(connection, [each.hit.isic_id for each in answer.hits])
+        state = map_state(connection)
+    _KEPT.drop_other(service, state)
     place = place_among(answer.hits, points)
     return None if place is None else {"x": place[0], "y": place[1]}
 
