@@ -3,7 +3,7 @@ r"""What each step adds: trains and measures the rows of docs/ablation-results.m
     python scripts/ablation.py HAM10000 --work FOLDER
     python scripts/ablation.py HAM10000 --work FOLDER --rows bits mixing --seeds 1
     python scripts/ablation.py HAM10000 --work FOLDER --rows source \
-        --settings configs/base.toml --epochs 40
+        --settings configs/base.toml --pictures 40000
 
 A row is a name or a kind (ladder, unseen, source); --list shows them. Each row and seed gives one
 result file, and is not done again while its settings stay as they are. Splits and encoders are kept
@@ -63,8 +63,7 @@ class Plan:
         pictures: seen in training, about.
         threads: of the processor.
         base: whose settings stand below the rows that are no step of the ladder.
-        settings: a file that stands in for them; with its epochs.
-        epochs: of that file.
+        settings: a file that stands in for them.
     """
 
     dataset: Path
@@ -74,14 +73,11 @@ class Plan:
     threads: int
     base: str
     settings: Path | None
-    epochs: int | None
 
 
 def main() -> None:
     """Train, measure, write, row by row."""
     given = _parser().parse_args()
-    if (given.settings is None) != (given.epochs is None):
-        raise SystemExit("--settings and --epochs belong together; give both or neither.")
     rows = chosen_rows(given.rows)
     if given.settings is not None:
         rows = [row for row in rows if row.kind is not Kind.LADDER]
@@ -93,7 +89,6 @@ def main() -> None:
         threads=given.threads,
         base=given.base,
         settings=given.settings,
-        epochs=given.epochs,
     )
     for seed in range(given.seeds):
         for row in rows:
@@ -125,7 +120,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the step whose settings the unseen and source rows take",
     )
     parser.add_argument("--settings", type=Path, help="a file that they take instead")
-    parser.add_argument("--epochs", type=int, help="of that file")
     return parser
 
 
@@ -133,7 +127,9 @@ def _label(row: Row, plan: Plan) -> str:
     """What tells results of other settings from the table's own."""
     if row.kind is Kind.LADDER or (plan.settings is None and plan.base == BEST):
         return SMALL
-    return plan.base if plan.settings is None else f"{plan.settings.stem}-{plan.epochs}"
+    if plan.settings is None:
+        return plan.base
+    return f"{plan.settings.stem}-{plan.pictures // 1000}k"
 
 
 def _result_path(row: Row, seed: int, plan: Plan) -> Path:
@@ -242,7 +238,8 @@ def _budget(row: Row, plan: Plan, settings: AnySettings) -> list[str]:
     if not isinstance(settings, MetricTrainingSettings):
         pairs = 4 * math.ceil(pictures / 2 / PAIRED_EPOCHS / 4)
         return [f"pairs.per_epoch={pairs}", f"optimiser.epochs={PAIRED_EPOCHS}"]
-    epochs = plan.epochs or max(1, round(pictures / _per_epoch(_learnt(row, plan), settings)))
+    # An epoch is as long as the rarest diagnosis allows: it differs from part to part.
+    epochs = max(1, round(pictures / _per_epoch(_learnt(row, plan), settings)))
     return [
         f"optimiser.epochs={epochs}",
         f"optimiser.measured_every={max(1, epochs // 4)}",

@@ -24,6 +24,7 @@ import torch
 from bench_casebook import gallery_rows, record_rows
 from bench_encoders import measure_encoders
 from bench_gallery import measure_gallery
+from bench_page import measure_page, queries_of
 from bench_record import measure_record
 from PIL import Image
 
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=40, help="that the encoder is timed on")
     parser.add_argument(
         "--only",
-        choices=("install", "cases", "encoders", "casebook"),
+        choices=("install", "cases", "encoders", "casebook", "page"),
         help="these rows alone",
     )
     parser.add_argument(
@@ -79,6 +80,20 @@ def measure(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
         yield from measure_cases(folder, options)
     if options.only in (None, "casebook"):
         yield from measure_casebook(folder, size=options.size)
+    if options.only in (None, "page"):
+        yield from measure_drawn_page(folder / "page", options)
+
+
+def measure_drawn_page(folder: Path, options: argparse.Namespace) -> Iterable[dict]:
+    """The page with drawn cases; `bench_page.py` takes real ones."""
+    folder.mkdir()
+    dermtwin.draw(folder / "drawn", lesions_per_class=500)
+    yield from measure_page(
+        folder,
+        cases=folder / "drawn",
+        queries=queries_of(None, count=options.queries),
+        report=report,
+    )
 
 
 def measure_casebook(folder: Path, *, size: int) -> Iterable[dict]:

@@ -1,6 +1,9 @@
 """A copy of a photograph that is in the casebook never meets itself, whatever was done to it."""
 
 import io
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +86,6 @@ def test_other_photographs_of_a_lesion_are_not_taken_for_copies(lesions) -> None
 
 
 def test_a_case_whose_file_is_gone_is_still_found(lesions, book, tmp_path) -> None:
-    import shutil
-
     spoilt = tmp_path / "book"
     shutil.copytree(book, spoilt)
     for path in (spoilt / "images").rglob("*.jpg"):
@@ -92,3 +93,18 @@ def test_a_case_whose_file_is_gone_is_still_found(lesions, book, tmp_path) -> No
     with Process() as process:
         answer = process.ask("find", lesions.rows[0].image, casebook=spoilt, k=3)
     assert len(answer["hits"]) == 3
+
+
+def test_a_copy_of_a_case_without_a_perceptual_hash_is_left_out_too(
+    lesions, book, tmp_path
+) -> None:
+    older = tmp_path / "book"
+    shutil.copytree(book, older)
+    with closing(sqlite3.connect(older / "casebook.sqlite")) as record, record:
+        assert record.execute("SELECT count(*) FROM images WHERE phash IS NOT NULL").fetchone()[0]
+        record.execute("UPDATE images SET phash = NULL")
+    row = lesions.rows[0]
+    query = saved_anew(row.image, quality=80, scale=0.8, turn=3)
+    with Casebook.open(older) as opened:
+        answer = Consultation(opened).ask(query, name="copy.jpg", k=len(lesions))
+    assert row.case.isic_id in answer.known.isic_ids

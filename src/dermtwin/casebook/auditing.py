@@ -19,7 +19,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, insert, select
 
 from dermtwin.casebook import records
 from dermtwin.casebook.records import MANY, chunks
@@ -110,7 +110,7 @@ def keys_of(connection: Connection, isic_ids: Iterable[str]) -> list[int]:
     return [
         key
         for part in chunks(isic_ids, size=MANY)
-        for key in connection.scalars(select(CASES.c.key).where(CASES.c.isic_id.in_(part)))
+        for key in connection.scalars(_KEYS_OF, {"part": part})
     ]
 
 
@@ -168,15 +168,8 @@ def seqs_of(connection: Connection, subjects: Iterable[bytes]) -> dict[int, set[
 
 def _of_cases(connection: Connection, keys: Iterable[int]) -> Iterator[bytes]:
     """The subjects of cases and of their patients; keys that are not there are passed over."""
-    columns = (
-        CASES.c.isic_id,
-        CASES.c.audit_key,
-        PATIENTS.c.patient_id,
-        PATIENTS.c.audit_key.label("patient_audit_key"),
-    )
-    wanted = select(*columns).select_from(CASES.outerjoin(PATIENTS))
     for part in chunks(keys, size=MANY):
-        for row in connection.execute(wanted.where(CASES.c.key.in_(part))):
+        for row in connection.execute(_HASHED, {"part": part}):
             if row.audit_key is not None:
                 yield subject(row.audit_key, row.isic_id)
             if row.patient_audit_key is not None:
@@ -243,6 +236,18 @@ def _last(connection: Connection) -> tuple[int, bytes] | None:
 
 
 # Made once: to build a statement takes longer than to run it.
+_PART: BindParameter[Any] = bindparam("part", expanding=True)
+_KEYS_OF = select(CASES.c.key).where(CASES.c.isic_id.in_(_PART))
+_HASHED = (
+    select(
+        CASES.c.isic_id,
+        CASES.c.audit_key,
+        PATIENTS.c.patient_id,
+        PATIENTS.c.audit_key.label("patient_audit_key"),
+    )
+    .select_from(CASES.outerjoin(PATIENTS))
+    .where(CASES.c.key.in_(_PART))
+)
 _NEW_ENTRY = insert(AUDIT)
 _NEW_SUBJECT = insert(AUDIT_SUBJECTS)
 _LAST = select(AUDIT.c.seq, AUDIT.c.chain).order_by(AUDIT.c.seq.desc()).limit(1)

@@ -166,6 +166,8 @@ class Casebook:
 
     def records(self, isic_ids: Collection[str]) -> dict[str, Record]:
         """The cases of these names, those that are there."""
+        if not isic_ids:
+            return {}
         with self.reading() as connection:
             return records.records(connection, isic_ids)
 
@@ -209,6 +211,8 @@ class Casebook:
             lesion_id: the picture's lesion, where known.
             patient_id: its patient, where known.
         """
+        if not isic_ids and lesion_id is None and patient_id is None:
+            return Exclusion()
         with self.reading() as connection:
             return records.kin(
                 connection, isic_ids=isic_ids, lesion_id=lesion_id, patient_id=patient_id

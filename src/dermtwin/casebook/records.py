@@ -3,11 +3,12 @@
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from dermtwin.casebook.schema import (
     CASES,
@@ -46,12 +47,14 @@ class Record:
         case: the case.
         sha256: its image's digest.
         format: its image's format.
+        phash: its image's perceptual hash, 64 bits; None: it has none.
     """
 
     key: int
     case: Case
     sha256: str
     format: str
+    phash: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def records(connection: Connection, isic_ids: Collection[str]) -> dict[str, Reco
     found = (
         record_of_row(row)
         for names in chunks(sorted(set(isic_ids)), size=MANY)
-        for row in connection.execute(RECORDS.where(CASES.c.isic_id.in_(names)))
+        for row in connection.execute(_NAMED_RECORDS, {"names": names})
     )
     return {record.case.isic_id: record for record in found}
 
@@ -95,6 +98,7 @@ def current_encoder(connection: Connection) -> EncoderRecord | None:
     return None if row is None else EncoderRecord(row.key, row.id, card_name(row.card))
 
 
+@lru_cache(maxsize=16)  # a card is some kilobytes, and every question asks for the current name
 def card_name(card: str) -> str:
     """What people call the encoder of this card."""
     return str(json.loads(card)["name"])
@@ -129,22 +133,23 @@ def kin(
     own = records(connection, isic_ids).values()
     lesions = {each.case.lesion_id for each in own} | {lesion_id}
     patients = {each.case.patient_id for each in own} | {patient_id}
-    known_lesions = lesions - {None}
-    patients |= set(
-        connection.scalars(
-            select(PATIENTS.c.patient_id)
-            .select_from(_JOINED)
-            .where(LESIONS.c.lesion_id.in_(known_lesions))
+    # Asked of nothing, a database looks through every case.
+    if known_lesions := lesions - {None}:
+        patients |= set(
+            connection.scalars(
+                select(PATIENTS.c.patient_id)
+                .select_from(_JOINED)
+                .where(LESIONS.c.lesion_id.in_(known_lesions))
+            )
         )
-    )
-    known_patients = patients - {None}
-    lesions |= set(
-        connection.scalars(
-            select(LESIONS.c.lesion_id)
-            .select_from(_JOINED)
-            .where(PATIENTS.c.patient_id.in_(known_patients))
+    if known_patients := patients - {None}:
+        lesions |= set(
+            connection.scalars(
+                select(LESIONS.c.lesion_id)
+                .select_from(_JOINED)
+                .where(PATIENTS.c.patient_id.in_(known_patients))
+            )
         )
-    )
     return Exclusion(
         isic_ids=frozenset(isic_ids),
         lesion_ids=frozenset(each for each in lesions if each is not None),
@@ -160,13 +165,18 @@ def chunks(items: Iterable[T], *, size: int) -> Iterator[list[T]]:
 
 
 RECORDS: Select[Any] = select(
-    CASES.c.key, IMAGES.c.sha256, IMAGES.c.format, CASES.c.extra, *FIELD_COLUMNS
+    CASES.c.key, IMAGES.c.sha256, IMAGES.c.format, IMAGES.c.phash, CASES.c.extra, *FIELD_COLUMNS
 ).select_from(_JOINED.join(IMAGES))
 """All cases, as `record_of_row` reads them."""
+
+# Made once: to build a statement takes longer than to run it.
+_NAMED_RECORDS = RECORDS.where(CASES.c.isic_id.in_(bindparam("names", expanding=True)))
 
 
 def record_of_row(row: Row[Any]) -> Record:
     """The record of a row of `RECORDS`."""
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name for a row's columns
     case = Case(**{name: values[name] for name in FIELDS}, extra=json.loads(row.extra))
-    return Record(row.key, case, row.sha256, row.format)
+    # The column is signed.
+    phash = None if row.phash is None else row.phash % (1 << 64)
+    return Record(row.key, case, row.sha256, row.format, phash)

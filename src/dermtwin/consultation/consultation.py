@@ -9,6 +9,8 @@ from pathlib import PurePath
 from threading import Lock
 from typing import Any, TypedDict, TypeVar, Unpack
 
+import numpy as np
+
 from dermtwin.casebook import Casebook, EncoderChangedError, Record, auditing
 from dermtwin.consultation import trust
 from dermtwin.consultation.answer import Answer, FoundCase, Share
@@ -25,11 +27,17 @@ from dermtwin.consultation.source import (
 )
 from dermtwin.consultation.steering import Region, Steering
 from dermtwin.consultation.trust import Reason, Trust
-from dermtwin.datasets import DETAIL_SIDE, SmallGrey, same_photographs, small_grey
-from dermtwin.encoders import Codes, Encoder
+from dermtwin.datasets import (
+    DETAIL_SIDE,
+    SmallGrey,
+    may_be_copies,
+    same_photographs,
+    small_grey,
+)
+from dermtwin.encoders import Codes, Encoder, Look
 from dermtwin.errors import CasebookError, ImageError, SettingsError
 from dermtwin.gallery import Filter, Found, Gallery, Snapshot
-from dermtwin.images import decode, digest
+from dermtwin.images import Rgb, decode, digest
 from dermtwin.vocabulary import SearchBy
 
 T = TypeVar("T")
@@ -278,7 +286,8 @@ class Consultation:
         look = source.encoder.look(data, name=name)
         codes = source.encoder.encode_views(look.view[None])
         codes = source.steered(codes, question.steering)
-        grey = small_grey(decode(data, name=name, at_least=DETAIL_SIDE))
+        pixels = _whole(look, data, name=name)
+        grey = small_grey(pixels)
         settled = self._settled(question, source, codes=codes)
         # Each round knows more of the picture's own, so there is a last one.
         while copies := self._copies(grey, settled.cases.values()):
@@ -287,7 +296,6 @@ class Consultation:
         snapshot, found = settled.snapshot, settled.found
         base = snapshot.tally("diagnosis_1", filter=question.filter, exclude=question.own)
         usual = _usual(source.encoder) if question.is_plain else {}
-        pixels = decode(data, name=name, at_least=SHOWN_SIDE)
         return Answer(
             query=name,
             k=question.k,
@@ -324,10 +332,16 @@ class Consultation:
             same |= self.casebook.records([stem]).keys()
         return same
 
-    def _copies(self, grey: SmallGrey, hits: Iterable[Record]) -> list[str]:
+    def _copies(self, grey: SmallGrey, hits: Collection[Record]) -> list[str]:
         """The hits that show the very photograph that was asked about."""
+        hashes = np.array([hit.phash or 0 for hit in hits], dtype=np.uint64)
+        suspects = [
+            hit
+            for hit, may_be in zip(hits, may_be_copies(grey, hashes), strict=True)
+            if may_be or hit.phash is None
+        ]
         # One after the other: for a few small pictures threads wait for each other longer.
-        looked_at = {hit.case.isic_id: self._grey_of(hit) for hit in hits}
+        looked_at = {hit.case.isic_id: self._grey_of(hit) for hit in suspects}
         seen = {name: other for name, other in looked_at.items() if other is not None}
         same = same_photographs(grey, list(seen.values()))
         return [name for name, is_same in zip(seen, same, strict=True) if is_same]
@@ -355,6 +369,13 @@ class Consultation:
             f"the casebook {self.casebook.path} is being emptied faster than it can be read; "
             "ask again when that is done."
         )
+
+
+def _whole(look: Look, data: bytes, *, name: str) -> Rgb:
+    """The whole picture, decoded no smaller than it is shown."""
+    if look.decoded is not None and min(look.decoded.shape[:2]) >= SHOWN_SIDE:
+        return look.decoded
+    return decode(data, name=name, at_least=SHOWN_SIDE)
 
 
 def _usual(encoder: Encoder) -> Mapping[str, float]:

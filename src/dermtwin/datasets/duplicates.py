@@ -24,6 +24,11 @@ from dermtwin.running import Track, in_order, untracked
 HASH_DISTANCE = 10
 """Bits of 64 in which the hashes of two candidates differ at most."""
 
+HASH_DISTANCE_OF_COPIES = 16
+"""The same where few pictures are looked at and none may be missed: of 1,800 copies (saved anew,
+smaller, turned, mirrored, recoloured, cut by 3 %) the farthest was 12 away, of strangers 3 % are
+nearer than 16."""
+
 CORRELATION = 0.6
 """Correlation of fine detail from which on a candidate is a near-duplicate."""
 
@@ -96,6 +101,20 @@ def near_duplicates_between(
 def small_grey(rgb: Rgb) -> SmallGrey:
     """A picture as `same_photographs` looks at it: uint8 [64, 64]."""
     return np.asarray(_small_grey(rgb))
+
+
+def may_be_copies(grey: SmallGrey, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which pictures may show one photograph with another, by their perceptual hashes alone.
+
+    Args:
+        grey: that other picture.
+        hashes: uint64 [N]; mirrored and turned copies are tried.
+
+    Returns:
+        bool [N]; `same_photographs` knows more.
+    """
+    apart = np.bitwise_count(perceptual_hashes(grey)[:, None] ^ hashes).min(axis=0)
+    return np.asarray(apart <= HASH_DISTANCE_OF_COPIES)
 
 
 def same_photographs(grey: SmallGrey, others: Sequence[SmallGrey]) -> list[bool]:

@@ -60,10 +60,13 @@ class Look:
     Attributes:
         view: uint8 [size, size, 3].
         findings: what was found while it was prepared; None: it was not prepared.
+        decoded: the whole picture as it was decoded for the view, uint8 [height, width, 3], where
+            it was not prepared; a large JPEG may have been decoded at a part of its size.
     """
 
     view: Rgb
     findings: Findings | None
+    decoded: Rgb | None = None
 
     @property
     def crop(self) -> Box | None:
@@ -102,7 +105,8 @@ def look_at(
     """
     at_least = _OVERSAMPLING * spec.size
     if preparation is None:
-        return Look(resized(decode(data, name=name, at_least=at_least), spec), None)
+        decoded = decode(data, name=name, at_least=at_least)
+        return Look(resized(decoded, spec), None, decoded)
     pixels, findings = preparation.seen_by_network(data, name=name, at_least=at_least)
     if findings.lesion is None and preparation.recipe.shape != "whole":
         spec = replace(spec, resize="centre-square")

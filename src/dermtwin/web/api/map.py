@@ -122,8 +122,9 @@ def get_map(
 def place_of(service: Service, answer: Answer) -> dict[str, float] | None:
     """Where an answer's query would lie on the map; None: there is none, or no hit is on it."""
     with service.casebook.reading() as connection:
-        points = points_of(connection, [each.hit.isic_id for each in answer.hits])
         state = map_state(connection)
+        names = [each.hit.isic_id for each in answer.hits]
+        points = {} if state is None else points_of(connection, names)
     _KEPT.drop_other(service, state)
     place = place_among(answer.hits, points)
     return None if place is None else {"x": place[0], "y": place[1]}
