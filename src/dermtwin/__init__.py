@@ -8,9 +8,14 @@ Every verb of the command line is one function here, with the same name and the 
 They are imported on first use, so that `import dermtwin` itself costs next to nothing.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
+
+# ONNX Runtime's own packages else keep a device id and report each model to their maker; it looks
+# here once, when it is loaded: https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = version("dermtwin")
 
@@ -50,6 +55,7 @@ _ELSEWHERE = {
     "remove_token": "verbs.users",
     "remove_user": "verbs.users",
     "serve": "web.serving",
+    "set_user_openid": "verbs.users",
     "set_user_password": "verbs.users",
     "set_user_role": "verbs.users",
 }

@@ -2,14 +2,13 @@
 
 import base64
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from served import running
 
 from dermtwin.web.application import create_app
 
@@ -20,19 +19,8 @@ CHROMIUM = shutil.which("chromium")
 
 @contextmanager
 def served(casebook) -> Iterator[str]:
-    config = uvicorn.Config(create_app(casebook), port=0, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            thread.join(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with running(create_app(casebook)) as address:
+        yield address
 
 
 class Browser:

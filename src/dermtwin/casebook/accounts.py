@@ -36,6 +36,7 @@ _LONGEST_PASSWORD = 1000
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _TOKEN = re.compile(r"dermtwin_([0-9a-f]{12})_([\w-]{43})")
 _LONGEST_LABEL = 100
+_LONGEST_OPENID = 255  # of a subject, as OpenID Connect Core 1.0, 2 says
 # A token's last use is noted this exactly, so that not every question writes.
 _USE_NOTED = timedelta(hours=1)
 
@@ -65,6 +66,7 @@ class Account:
         epoch: what sessions of this user name.
         locked_until: nobody signs in before (ISO 8601, UTC); None: not locked.
         has_password: whether a password opens it.
+        openid: by which word another server (OpenID Connect) knows this user; None: by none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Account:
     epoch: str
     locked_until: str | None
     has_password: bool
+    openid: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +137,21 @@ def account(casebook: Casebook, name: str) -> Account | None:
     return None if row is None else _account(row)
 
 
-def add_account(
-    casebook: Casebook, name: str, *, password: str | None, role: Role, who: str | None = None
+def add_account(  # noqa: PLR0913 - all that may be said of a user
+    casebook: Casebook,
+    name: str,
+    *,
+    password: str | None,
+    role: Role,
+    openid: str | None = None,
+    who: str | None = None,
 ) -> Account:
     """Make a user; without a password only another server's word (OpenID Connect) opens it.
 
     Raises:
-        SettingsError: the name or the password cannot be one.
-        CasebookError: there is such a user, or the first one would be no admin.
+        SettingsError: the name, the password or the word cannot be one.
+        CasebookError: there is such a user, the word is another user's, or the first one would be
+            no admin.
         MissingExtraError: the extra `web` is not installed.
     """
     if not _NAME.fullmatch(name):
@@ -149,6 +159,7 @@ def add_account(
             f"{name!r} cannot be a user's name; take 1 to 64 letters, digits or . @ + - _"
         )
     hashed = None if password is None else _hash(password)
+    _refuse_odd_openid(openid)
     with casebook.writing() as connection:
         if _row(connection, name) is not None:
             raise AccountError(f"there is a user {name} already; choose another name.")
@@ -157,6 +168,7 @@ def add_account(
                 f"{name} would be the first user here and could not add others; make the first "
                 "user an admin."
             )
+        _refuse_taken_openid(connection, name, openid)
         values = {
             "name": name,
             "password": hashed,
@@ -165,9 +177,11 @@ def add_account(
             "epoch": secrets.token_hex(16),
             "failed": 0,
             "locked_until": None,
+            "openid": openid,
         }
         connection.execute(insert(USERS).values(values))
-        _note(connection, "user add", name, who=who, role=role)
+        known = {} if openid is None else {"openid": openid}
+        _note(connection, "user add", name, who=who, role=role, **known)
         row = _row(connection, name)
     assert row is not None
     return _account(row)
@@ -203,6 +217,24 @@ def set_password(casebook: Casebook, name: str, *, password: str, who: str | Non
             update(USERS).where(USERS.c.name == name).values(fresh | {"locked_until": None})
         )
         _note(connection, "user password", name, who=who)
+
+
+def set_openid(
+    casebook: Casebook, name: str, *, openid: str | None, who: str | None = None
+) -> None:
+    """Say by which word another server knows a user (None: by none); ends all their sessions.
+
+    Raises:
+        SettingsError: the word cannot be one.
+        CasebookError: no such user, or the word is another user's.
+    """
+    _refuse_odd_openid(openid)
+    with casebook.writing() as connection:
+        _known(connection, name)
+        _refuse_taken_openid(connection, name, openid)
+        fresh = {"openid": openid, "epoch": secrets.token_hex(16)}
+        connection.execute(update(USERS).where(USERS.c.name == name).values(fresh))
+        _note(connection, "user openid", name, who=who, openid=openid)
 
 
 def end_sessions(casebook: Casebook, name: str) -> None:
@@ -256,6 +288,22 @@ def sign_in(casebook: Casebook, name: str, *, password: str) -> Account | None:
         connection.execute(fine)
         _note(connection, "sign in", name, who=name)
     return _account(again)
+
+
+def sign_in_openid(casebook: Casebook, openid: str) -> Account | None:
+    """The user whom another server knows by this word; None: nobody here.
+
+    A lock does not count: it is against guesses of a password.
+
+    Raises:
+        CasebookError: the casebook cannot be written.
+    """
+    with casebook.writing() as connection:
+        found = select(USERS).where(USERS.c.openid == openid)
+        row = connection.execute(found).one_or_none()
+        if row is not None:
+            _note(connection, "sign in", row.name, who=row.name, by="openid")
+    return None if row is None else _account(row)
 
 
 def _count_try(connection: Connection, row: Row[Any]) -> int:
@@ -399,6 +447,23 @@ def _known(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
+def _refuse_odd_openid(openid: str | None) -> None:
+    if openid is None:
+        return
+    is_fine = openid.isprintable() and openid == openid.strip()
+    if not (is_fine and 1 <= len(openid) <= _LONGEST_OPENID):
+        raise SettingsError(
+            f"{openid!r} is no word by which a server knows somebody; take 1 to {_LONGEST_OPENID} "
+            "letters, as it writes them, without spaces around."
+        )
+
+
+def _refuse_taken_openid(connection: Connection, name: str, openid: str | None) -> None:
+    taken = select(USERS.c.name).where(USERS.c.openid == openid, USERS.c.name != name)
+    if openid is not None and (other := connection.scalar(taken)) is not None:
+        raise AccountError(f"{openid!r} is user {other} already; take it from {other} first.")
+
+
 def _admins(connection: Connection) -> Sequence[str]:
     return connection.scalars(select(USERS.c.name).where(USERS.c.role == Role.ADMIN)).all()
 
@@ -417,6 +482,7 @@ def _account(row: Row[Any]) -> Account:
         epoch=row.epoch,
         locked_until=row.locked_until if is_locked else None,
         has_password=row.password is not None,
+        openid=row.openid,
     )
 
 

@@ -157,6 +157,11 @@ CREATE TABLE maps (
 )
 """
 
+_OPENID = """
+ALTER TABLE users ADD COLUMN openid {name};
+CREATE UNIQUE INDEX users_openid ON users (openid)
+"""
+
 
 def _make_record(connection: Connection) -> None:
     _execute(connection, _RECORD)
@@ -190,6 +195,11 @@ def _make_map(connection: Connection) -> None:
     _execute(connection, _MAP)
 
 
+def _make_openid(connection: Connection) -> None:
+    """By which word another server knows a user."""
+    _execute(connection, _OPENID)
+
+
 def _execute(connection: Connection, statements: str) -> None:
     words = _WORDS[connection.dialect.name]
     for statement in statements.format(**words).split(";"):
@@ -202,6 +212,7 @@ STEPS: Mapping[str, Step] = {
     "0003-keys": _make_keys,
     "0004-accounts": _make_accounts,
     "0005-map": _make_map,
+    "0006-openid": _make_openid,
 }
 
 

@@ -185,6 +185,8 @@ USERS = Table(
     Column("epoch", Text, nullable=False),
     Column("failed", NUMBER, nullable=False),
     Column("locked_until", Text),
+    # By which word a server that is trusted to say who comes (OpenID Connect) knows this user.
+    Column("openid", Text),
 )
 
 TOKENS = Table(

@@ -28,12 +28,20 @@ def add(
     role: Annotated[
         Role, typer.Option(help="Viewers search and look, contributors add, admins do everything.")
     ] = Role.VIEWER,
+    openid: Annotated[
+        str | None,
+        typer.Option(
+            help="By which word the server that `serve` trusts knows them; no password is asked.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Add a user; the password is asked for, or read from standard input.
 
     Example: dermtwin user add a.smith --role contributor --casebook cases
     """
-    made = dermtwin.add_user(name, casebook=casebook, password=_password(), role=role)
+    password = _password() if openid is None else None
+    made = dermtwin.add_user(name, casebook=casebook, password=password, role=role, openid=openid)
     note(f"{made.name} is {made.role} here.")
 
 
@@ -49,10 +57,13 @@ def list_(*, casebook: Casebook, json: Json = False) -> None:
         print_json({"users": [{k: v for k, v in each.items() if k != "epoch"} for each in shown]})
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "role", "since (UTC)", "locked until (UTC)"):
+    for column in ("name", "role", "since (UTC)", "locked until (UTC)", "OpenID"):
         table.add_column(column)
     for each in users:
-        table.add_row(escape(each.name), each.role, each.made_at[:19], each.locked_until or "–")
+        known = escape(each.openid or "–")
+        table.add_row(
+            escape(each.name), each.role, each.made_at[:19], each.locked_until or "–", known
+        )
     out.print(table)
 
 
@@ -79,6 +90,25 @@ def password(name: Name, *, casebook: Casebook) -> None:
     """
     dermtwin.set_user_password(name, casebook=casebook, password=_password())
     note(f"{name} has another password, and is signed out everywhere.")
+
+
+@group.command("openid")
+def openid(
+    name: Name,
+    word: Annotated[
+        str | None,
+        typer.Argument(help="As that server writes it; none: by no word.", show_default=False),
+    ] = None,
+    *,
+    casebook: Casebook,
+) -> None:
+    """Say by which word the server that `serve` trusts knows a user; ends all their sessions.
+
+    Example: dermtwin user openid a.smith 248289761001 --casebook cases
+    """
+    dermtwin.set_user_openid(name, casebook=casebook, openid=word)
+    told = "no other server's word" if word is None else word
+    note(f"{name} comes in by {told} here, and is signed out everywhere.")
 
 
 @group.command("remove")

@@ -4,9 +4,17 @@ from pathlib import Path
 
 from dermtwin.casebook import Casebook, accounts
 from dermtwin.casebook.accounts import Account, Role, Token, role_of
+from dermtwin.errors import SettingsError
 
 
-def add_user(name: str, *, casebook: str | Path, password: str, role: str = Role.VIEWER) -> Account:
+def add_user(
+    name: str,
+    *,
+    casebook: str | Path,
+    password: str | None = None,
+    role: str = Role.VIEWER,
+    openid: str | None = None,
+) -> Account:
     """Make a user; from the first one, an admin, on everybody has to sign in.
 
     Args:
@@ -14,15 +22,19 @@ def add_user(name: str, *, casebook: str | Path, password: str, role: str = Role
         casebook: the casebook's folder or PostgreSQL URL.
         password: at least 10 characters; kept as its Argon2id hash.
         role: `viewer`, `contributor` or `admin`.
+        openid: by which word another server (OpenID Connect) knows them.
 
     Raises:
-        SettingsError: name, password or role cannot be one.
-        CasebookError: there is such a user, or the first one would be no admin.
+        SettingsError: name, password, role or word cannot be one; or neither password nor word.
+        CasebookError: there is such a user, the word is another user's, or the first one would be
+            no admin.
         MissingExtraError: the extra `web` is not installed.
     """
     chosen = role_of(role)
+    if password is None and openid is None:
+        raise SettingsError(f"nothing would let {name} in; give a password or an OpenID word.")
     with Casebook.open(casebook) as opened:
-        return accounts.add_account(opened, name, password=password, role=chosen)
+        return accounts.add_account(opened, name, password=password, role=chosen, openid=openid)
 
 
 def list_users(*, casebook: str | Path) -> tuple[Account, ...]:
@@ -53,6 +65,22 @@ def set_user_password(name: str, *, casebook: str | Path, password: str) -> None
     """
     with Casebook.open(casebook) as opened:
         accounts.set_password(opened, name, password=password)
+
+
+def set_user_openid(name: str, *, casebook: str | Path, openid: str | None) -> None:
+    """Say by which word another server (OpenID Connect) knows a user; ends all their sessions.
+
+    Args:
+        name: the user.
+        casebook: the casebook's folder or PostgreSQL URL.
+        openid: the word, as that server writes it; None: by none any more.
+
+    Raises:
+        SettingsError: the word cannot be one.
+        CasebookError: no such user, or the word is another user's.
+    """
+    with Casebook.open(casebook) as opened:
+        accounts.set_openid(opened, name, openid=openid)
 
 
 def remove_user(name: str, *, casebook: str | Path) -> None:

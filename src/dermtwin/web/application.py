@@ -56,6 +56,10 @@ def create_app(
     app.state.service = service
     for router in (api.router, health.router, sessions.router, pages.router):
         app.include_router(router)
+    if settings.openid is not None:
+        from dermtwin.web import openid  # noqa: PLC0415 - an extra
+
+        openid.install(app, settings.openid)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
     problems.install(app)
     refuse_undeclared(app)

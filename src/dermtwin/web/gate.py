@@ -44,6 +44,7 @@ OPEN = frozenset(
 """Addresses (and what lies below) that ask for nobody; `/metrics` looks for itself."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SIGN_INS = frozenset({("POST", "/login"), ("GET", "/login/openid/back")})
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -243,7 +244,7 @@ class Gate:
         address = request.client.host if request.client else ""
         name = "" if person is None else f"{person.name} {person.token or ''}"
         is_fine = self._requests.take(f"{name} {address}")
-        if request.method == "POST" and request.url.path == "/login":
+        if (request.method, request.url.path) in _SIGN_INS:
             is_fine = self._sign_ins.take(address) and is_fine
         if not is_fine:
             raise ProblemError(

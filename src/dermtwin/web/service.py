@@ -45,6 +45,8 @@ class Service:
         self.looks = Looks(self.casebook)
         self.metrics = Metrics()
         self.templates = Jinja2Templates(directory=TEMPLATES)
+        # Starlette escapes in `.html` files alone; ours end in `.j2`.
+        self.templates.env.autoescape = True
         self.templates.env.globals |= {"version": __version__, "drawn_notice": DRAWN_NOTICE}
         self._consultation: Consultation | None = None
         self._opening = Lock()

@@ -19,7 +19,7 @@ from dermtwin.errors import SettingsError
 from dermtwin.web.application import create_app
 from dermtwin.web.gate import is_loopback
 from dermtwin.web.metrics import FOLDER
-from dermtwin.web.settings import ServerSettings
+from dermtwin.web.settings import OpenIDSettings, ServerSettings
 
 _TOLD = "DERMTWIN_SERVE"
 """How worker processes are told what to serve: JSON of `casebook` and the settings."""
@@ -85,7 +85,10 @@ def worker() -> FastAPI:
     # What Pillow finds odd in a picture is nothing for a server's log.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     told = json.loads(os.environ[_TOLD])
-    return create_app(told["casebook"], settings=ServerSettings(**told["settings"]))
+    settings = told["settings"]
+    if settings["openid"] is not None:
+        settings["openid"] = OpenIDSettings(**settings["openid"])
+    return create_app(told["casebook"], settings=ServerSettings(**settings))
 
 
 def refuse_open_door(casebook: str | Path, *, host: str) -> bool:

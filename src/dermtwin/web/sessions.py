@@ -30,16 +30,16 @@ class Sessions:
     def __init__(self, casebook: Casebook, *, hours: float) -> None:
         self._casebook = casebook
         self._seconds = round(hours * 3600)
-        self._signer: URLSafeTimedSerializer | None = None
+        self._key: bytes | None = None
         self._looking = BoundedSemaphore(_AT_ONCE)
 
     def account(self, request: Request) -> Account | None:
         """The user whose session a request carries; None: none that holds."""
-        text = request.cookies.get(_cookie_name(request))
+        text = request.cookies.get(cookie_name(request))
         if text is None:
             return None
         try:
-            said = self._signed().loads(text, max_age=self._seconds)
+            said = self.signer(_SALT).loads(text, max_age=self._seconds)
             name, epoch = said["name"], said["epoch"]
         except (BadSignature, KeyError, TypeError):
             return None
@@ -54,11 +54,11 @@ class Sessions:
     def begin(self, request: Request, response: Response, account: Account) -> None:
         """Give the browser a session."""
         response.set_cookie(
-            _cookie_name(request),
-            self._signed().dumps({"name": account.name, "epoch": account.epoch}),
+            cookie_name(request),
+            self.signer(_SALT).dumps({"name": account.name, "epoch": account.epoch}),
             max_age=self._seconds,
             path="/",
-            secure=_is_secure(request),
+            secure=is_secure(request),
             httponly=True,
             samesite="lax",
         )
@@ -68,15 +68,15 @@ class Sessions:
         if (account := self.account(request)) is not None:
             accounts.end_sessions(self._casebook, account.name)
         response.delete_cookie(
-            _cookie_name(request), secure=_is_secure(request), httponly=True, samesite="lax"
+            cookie_name(request), secure=is_secure(request), httponly=True, samesite="lax"
         )
 
-    def _signed(self) -> URLSafeTimedSerializer:
-        if self._signer is None:
+    def signer(self, salt: str) -> URLSafeTimedSerializer:
+        """What signs cookies of one kind by the casebook's key; its salt names the kind."""
+        if self._key is None:
             key = kept_key(self._casebook, KeyName.SESSIONS)
-            key = key or keep_key(self._casebook, KeyName.SESSIONS, token_bytes(32))
-            self._signer = URLSafeTimedSerializer(key, salt=_SALT)
-        return self._signer
+            self._key = key or keep_key(self._casebook, KeyName.SESSIONS, token_bytes(32))
+        return URLSafeTimedSerializer(self._key, salt=salt)
 
 
 def safe_next(text: str) -> str:
@@ -112,10 +112,12 @@ def sign_out(request: Request) -> Response:
     return response
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
+    """Whether a request came over TLS."""
     return request.url.scheme == "https"
 
 
-def _cookie_name(request: Request) -> str:
+def cookie_name(request: Request, name: str = "dermtwin") -> str:
+    """What a cookie is called to whoever asks."""
     # With this prefix a browser takes it over TLS from this very host alone.
-    return "__Host-dermtwin" if _is_secure(request) else "dermtwin"
+    return f"__Host-{name}" if is_secure(request) else name

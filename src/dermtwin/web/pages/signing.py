@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from dermtwin.casebook.accounts import LOCKED, WRONG_TRIES
 from dermtwin.web.pages.shell import page
 from dermtwin.web.problems import Problem
+from dermtwin.web.service import of
 from dermtwin.web.sessions import safe_next
 
 router = APIRouter()
@@ -27,8 +28,16 @@ def login(
     failed: Annotated[str, Query()] = "",
 ) -> Response:
     """The form that signs in; a wrong name, a wrong password and a lock read the same."""
-    problem = _WRONG if failed else None
-    return page(request, "login.html.j2", next=safe_next(next), problem=problem)
+    return login_page(request, wanted=next, problem=_WRONG if failed else None)
+
+
+def login_page(
+    request: Request, *, wanted: str = "/", problem: str | None = None, status: int = 200
+) -> Response:
+    """Ways to sign in, and why the last one did not lead in."""
+    openid = of(request).settings.openid
+    shown = {"next": safe_next(wanted), "problem": problem, "openid": openid}
+    return page(request, "login.html.j2", status=status, **shown)
 
 
 def error_page(request: Request, problem: Problem) -> Response:
