@@ -1,6 +1,7 @@
 """What every request meets first and every answer last: size limit, headers, counting, log."""
 
 import logging
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ logger = logging.getLogger("dermtwin.web")
 
 # A form's fields beside its image.
 _FORM_BYTES = 256 * 2**10
+# Of what is refused, so many times the largest image is read and dropped.
+_HEARD = 4
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -35,12 +38,37 @@ _ONE_YEAR_TLS = "max-age=31536000"
 _API = "/api/v1"
 
 
+@dataclass(slots=True)
+class _Body:
+    """A request's body, as it comes in."""
+
+    receive: Receive
+    read: int = 0
+    is_whole: bool = False
+
+    async def next(self) -> Message:
+        message = await self.receive()
+        self.read += len(message.get("body", b""))
+        self.is_whole = not message.get("more_body", False)
+        return message
+
+    async def hear_out(self, *, most: int) -> None:
+        """Drop what is still to come, up to so many bytes in all."""
+        while not self.is_whole and self.read < most:
+            await self.next()
+
+
 class SizeLimit:
-    """ASGI middleware: a body that is too large is refused before, or while, it is read."""
+    """ASGI middleware: a body that is too large is refused before, or while, it is read.
+
+    Whatever the answer, what is left of the body is heard out before it, within bounds: a browser
+    or a proxy that still sends would see a broken connection instead of the answer.
+    """
 
     def __init__(self, app: ASGIApp, *, upload_bytes: int) -> None:
         self._app = app
         self._most = upload_bytes + _FORM_BYTES
+        self._most_heard = _HEARD * upload_bytes
         self._told = (
             f"the request is larger than the {upload_bytes // 2**20} MiB that an image may have; "
             "export a smaller copy."
@@ -51,30 +79,33 @@ class SizeLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        length = Request(scope).headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length[:20]) > self._most:
-            await self._refuse(scope, receive, send)
-            return
-        read = 0
+        headers, body = Request(scope).headers, _Body(receive)
+        said = headers.get("content-length", "0")
+        length = int(said[:20]) if said.isascii() and said.isdigit() else self._most_heard + 1
+        # Who waits to be told to go on (RFC 9110, 10.1.1), or would send for long, is not heard.
+        most_heard = 0 if "expect" in headers or length > self._most_heard else self._most_heard
+        is_too_large = length > self._most
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
+            nonlocal is_too_large
+            message = await body.next()
+            if body.read > self._most:
+                is_too_large = True
                 raise self._too_large()
             return message
 
-        async def unless_too_large(message: Message) -> None:
-            if read <= self._most:
-                await send(message)
+        async def heard_out(message: Message) -> None:
+            if is_too_large:
+                return
+            if message["type"] == "http.response.start":
+                await body.hear_out(most=most_heard)
+            await send(message)
 
-        await self._app(scope, counted, unless_too_large)
-        if read > self._most:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await told(Request(scope), self._too_large())(scope, receive, send)
+        if not is_too_large:
+            await self._app(scope, counted, heard_out)
+        if is_too_large:
+            await body.hear_out(most=most_heard)
+            await told(Request(scope), self._too_large())(scope, receive, send)
 
     def _too_large(self) -> ProblemError:
         # What was not read would be taken for the next request.

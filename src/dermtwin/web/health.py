@@ -23,6 +23,7 @@ def healthz() -> JSONResponse:
 def readyz(service: Served) -> JSONResponse:
     """That the casebook can be asked; the first call opens it."""
     snapshot = service.consultation.refresh()
+    service.metrics.holds(len(snapshot))
     return JSONResponse({"status": "ready", "gallery_version": snapshot.version})
 
 

@@ -3,10 +3,11 @@
 A problem's `detail` is the error's own sentence. Nothing else of an error ever leaves the server.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +25,11 @@ from dermtwin.errors import (
     MissingExtraError,
     SettingsError,
 )
+
+if TYPE_CHECKING:
+    from dermtwin.casebook.location import Location
+
+logger = logging.getLogger("dermtwin.web")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -117,7 +123,20 @@ def told(request: Request, error: Exception) -> Response:
     if isinstance(error, ProblemError):
         return answer(request, Problem.of(error.status, str(error)), headers=error.headers)
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
-    return answer(request, Problem.of(status, str(error)))
+    said = str(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("%s", said)
+        said = _without_place(said, where=request.app.state.service.casebook.database.where)
+    return answer(request, Problem.of(status, said))
+
+
+def _without_place(said: str, *, where: "Location") -> str:
+    """Where a casebook lies is for the server's log, not for whoever asks."""
+    for place in (str(where), str(where.folder)):
+        if place.startswith(("/", "postgresql:")):
+            said = said.replace(f"the casebook {place}", "the casebook")
+            said = said.replace(place, "CASEBOOK")
+    return said
 
 
 def _refused(request: Request, error: Exception) -> Response:
