@@ -250,7 +250,7 @@ def test_who_may_not_is_told_so(drawn, book) -> None:
             assert page.goto(path).status == 403
             assert "Not allowed" in page.inner_text("h1")
         page.goto("/")
-        assert page.locator("nav a").all_inner_texts() == ["Search", "Map"]
+        assert page.locator("nav a").all_inner_texts() == ["Search", "Cases", "Map"]
         page.click("text=Sign out")
         page.wait_for_url("**/login")
         page.goto("/")
@@ -320,7 +320,17 @@ def test_everybody_can_use_every_page(book, photograph, theme) -> None:
         page.click("#forget")
         page.wait_for_selector("#forget-now")
         _check(page)
-        for path in ("/add", "/admin/audit", "/admin/users", "/login?failed=1", "/nowhere"):
+        page.goto("/cases")
+        page.wait_for_selector("#list[aria-busy=false] .hit")
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        _check(page)
+        for path in (
+            "/add",
+            "/admin/audit?check=true",
+            "/admin/users",
+            "/login?failed=1",
+            "/nowhere",
+        ):
             page.goto(path)
             _check(page)
 

@@ -1,11 +1,12 @@
 """What the audit log says of a case, a patient, a user or a time; fit to be handed over."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from dermtwin.casebook import auditing
 from dermtwin.casebook.auditing import Head, seqs_of, subject
@@ -61,6 +62,56 @@ class AuditExtract:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which entries of the log: those that meet every condition.
+
+    Attributes:
+        conditions: on what an entry says itself.
+        naming: the numbers of the entries that name a case or patient, each with the cases that
+            it names; None: whomever they name.
+    """
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    naming: Mapping[int, tuple[str, ...]] | None = None
+
+
+def asked(  # noqa: PLR0913 - all that one can ask for
+    connection: Connection,
+    *,
+    case: str | None = None,
+    patient: str | None = None,
+    user: str | None = None,
+    verb: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Asked:
+    """The entries that meet every condition.
+
+    Args:
+        connection: one moment of the record.
+        case: name this case.
+        patient: name this patient, or a case of this patient.
+        user: by this user.
+        verb: of this verb.
+        since: at this time or after, as the log writes it.
+        until: before this time.
+
+    Raises:
+        CasebookError: no such case or patient: the log cannot say whom it names then.
+    """
+    conditions = (
+        None if user is None else AUDIT.c.who == user,
+        None if verb is None else AUDIT.c.verb == verb,
+        None if since is None else AUDIT.c.at >= since,
+        None if until is None else AUDIT.c.at < until,
+    )
+    return Asked(
+        conditions=tuple(each for each in conditions if each is not None),
+        naming=_chosen(connection, case=case, patient=patient),
+    )
+
+
 def extract(  # noqa: PLR0913 - all that one can ask for
     connection: Connection,
     *,
@@ -70,62 +121,116 @@ def extract(  # noqa: PLR0913 - all that one can ask for
     since: str | None = None,
     until: str | None = None,
 ) -> AuditExtract:
-    """The entries that meet every condition.
-
-    Args:
-        connection: one moment of the record.
-        case: name this case.
-        patient: name this patient, or a case of this patient.
-        user: by this user.
-        since: at this time or after, as the log writes it.
-        until: before this time.
+    """All entries that meet every condition, as `asked` has them, and whether the log is whole.
 
     Raises:
-        CasebookError: no such case or patient: the log cannot say whom it names then.
+        CasebookError: no such case or patient.
     """
-    conditions: list[ColumnElement[bool]] = []
-    if user is not None:
-        conditions.append(AUDIT.c.who == user)
-    if since is not None:
-        conditions.append(AUDIT.c.at >= since)
-    if until is not None:
-        conditions.append(AUDIT.c.at < until)
-    chosen = _chosen(connection, case=case, patient=patient)
+    wanted = asked(connection, case=case, patient=patient, user=user, since=since, until=until)
     return AuditExtract(
-        entries=tuple(_entries(connection, conditions, chosen)),
+        entries=tuple(entries(connection, wanted)),
         head=auditing.head(connection),
         broken=tuple(auditing.broken(connection)),
     )
 
 
-def _entries(
+def entries(
     connection: Connection,
-    conditions: Iterable[ColumnElement[bool]],
-    chosen: Mapping[int, tuple[str, ...]] | None,
+    wanted: Asked,
+    *,
+    after: int = 0,
+    limit: int | None = None,
 ) -> list[AuditEntry]:
-    wanted = select(AUDIT).where(*conditions).order_by(AUDIT.c.seq)
+    """Entries in their order.
+
+    Args:
+        connection: one moment of the record.
+        wanted: which entries.
+        after: those with a higher number than this.
+        limit: so many of them, the first; None: all.
+    """
+    found = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq)
+    naming = None if wanted.naming is None else sorted(n for n in wanted.naming if n > after)
+    return _read(connection, wanted, found, naming=naming, limit=limit)
+
+
+def newest(
+    connection: Connection, wanted: Asked, *, before: int | None = None, limit: int
+) -> list[AuditEntry]:
+    """The last entries, the newest first; `before`: those with a lower number than this."""
+    found = select(AUDIT).order_by(AUDIT.c.seq.desc())
+    found = found if before is None else found.where(AUDIT.c.seq < before)
+    naming = None
+    if wanted.naming is not None:
+        older = (each for each in wanted.naming if before is None or each < before)
+        naming = sorted(older, reverse=True)
+    return _read(connection, wanted, found, naming=naming, limit=limit)
+
+
+def count(connection: Connection, wanted: Asked) -> int:
+    """How many entries those are."""
+    if not wanted.conditions:
+        naming = wanted.naming
+        return auditing.head(connection).entries if naming is None else len(naming)
+    counted = select(func.count()).select_from(AUDIT).where(*wanted.conditions)
+    if wanted.naming is None:
+        return connection.scalar(counted) or 0
+    parts = chunks(wanted.naming, size=MANY)
+    return sum(connection.scalar(counted.where(AUDIT.c.seq.in_(part))) or 0 for part in parts)
+
+
+def in_parts(casebook: Casebook, wanted: Asked, *, until: Head) -> Iterator[list[AuditEntry]]:
+    """All entries up to an end of the log, in their order.
+
+    Each part is read by itself: nothing is kept in memory, and no transaction waits for whoever
+    reads slowly. Entries never change, so it is one moment all the same.
+    """
+    ended = replace(wanted, conditions=(*wanted.conditions, AUDIT.c.seq <= until.entries))
+    after = 0
+    while True:
+        with casebook.reading() as connection:
+            part = entries(connection, ended, after=after, limit=_PART)
+        if part:
+            yield part
+        if len(part) < _PART:
+            return
+        after = part[-1].seq
+
+
+_PART = 1_000
+
+
+def _read(
+    connection: Connection,
+    wanted: Asked,
+    found: Select[Any],
+    *,
+    naming: Iterable[int] | None,
+    limit: int | None,
+) -> list[AuditEntry]:
+    """The first entries of a statement; `naming`: only of these numbers, in the same order."""
+    found = found.where(*wanted.conditions).limit(limit)
+    if naming is None or wanted.naming is None:
+        return [_entry(row) for row in connection.execute(found)]
     rows = (
-        connection.execute(wanted).all()
-        if chosen is None
-        else [
-            row
-            for part in chunks(sorted(chosen), size=MANY)
-            for row in connection.execute(wanted.where(AUDIT.c.seq.in_(part)))
-        ]
+        row
+        for part in chunks(naming, size=MANY)
+        for row in connection.execute(found.where(AUDIT.c.seq.in_(part)))
     )
-    return [
-        AuditEntry(
-            seq=row.seq,
-            at=row.at,
-            who=row.who,
-            verb=row.verb,
-            encoder=row.encoder,
-            version=row.version,
-            details=json.loads(row.details),
-            cases=() if chosen is None else chosen[row.seq],
-        )
-        for row in rows
-    ]
+    return [_entry(row, cases=wanted.naming[row.seq]) for row in islice(rows, limit)]
+
+
+def _entry(row: Row[Any], *, cases: tuple[str, ...] = ()) -> AuditEntry:
+    return AuditEntry(
+        seq=row.seq,
+        at=row.at,
+        who=row.who,
+        verb=row.verb,
+        encoder=row.encoder,
+        version=row.version,
+        details=json.loads(row.details),
+        cases=cases,
+    )
 
 
 def _chosen(
@@ -208,4 +313,4 @@ def history(casebook: Casebook, case: str) -> tuple[AuditEntry, ...]:
         CasebookError: no such case.
     """
     with casebook.reading() as connection:
-        return tuple(_entries(connection, (), _chosen(connection, case=case, patient=None)))
+        return tuple(entries(connection, asked(connection, case=case)))

@@ -59,9 +59,15 @@ def lay_out(codes: NDArray[np.float32], *, seed: int, track: Track = untracked) 
         initialization="pca" if codes.shape[1] > 1 else "random",
         random_state=seed,
         n_jobs=1,
-        **_scaled(len(codes)),
+        negative_gradient_method="fft" if len(codes) >= _MANY else "bh",
     )
-    embedding = tsne.prepare_initial(codes.astype(np.float64))
+    perplexity = _perplexity(PERPLEXITY, len(codes))
+    near = opentsne.affinity.MultiscaleMixture(
+        perplexities=perplexity,
+        knn_index=_index(codes, perplexity=perplexity, seed=seed, track=track),
+        n_jobs=1,
+    )
+    embedding = tsne.prepare_initial(codes.astype(np.float64), affinities=near)
     early = [tsne.early_exaggeration] * (tsne.early_exaggeration_iter // _AT_ONCE)
     late = [None] * (tsne.n_iter // _AT_ONCE)
     for exaggeration in track([*early, *late], label="map", total=len(early) + len(late)):
@@ -69,26 +75,27 @@ def lay_out(codes: NDArray[np.float32], *, seed: int, track: Track = untracked) 
     return _layout(embedding)
 
 
-def continued(points: Floats, codes: NDArray[np.float32], *, seed: int) -> Layout:
+def continued(
+    points: Floats, codes: NDArray[np.float32], *, seed: int, track: Track = untracked
+) -> Layout:
     """A map that was made before, so that new codes can be placed in it.
 
     Args:
         points: float64 [N, 2], as `Layout.points` was.
         codes: float32 [N, D], those that lie there.
         seed: as it was.
+        track: looks on.
 
     Raises:
         SettingsError, MissingExtraError: as in `lay_out`.
     """
     _refuse_few(codes)
     opentsne = _opentsne()
-    scaled = _scaled(len(codes))
     # Only its index of neighbours is asked; with few of them it is made in a fraction of the time.
+    perplexity = _perplexity(_NEW_PERPLEXITY, len(codes))
     near = opentsne.affinity.PerplexityBasedNN(
-        codes.astype(np.float64),
-        perplexity=min(_NEW_PERPLEXITY, scaled["perplexity"]),
-        method=scaled["neighbors"],
-        random_state=seed,
+        perplexity=perplexity,
+        knn_index=_index(codes, perplexity=perplexity, seed=seed, track=track),
         n_jobs=1,
     )
     embedding = opentsne.TSNEEmbedding(
@@ -129,14 +136,19 @@ def _refuse_few(codes: NDArray[np.float32]) -> None:
         )
 
 
-def _scaled(count: int) -> dict[str, Any]:
-    """What openTSNE is set to for so many codes."""
-    is_many = count >= _MANY
-    return {
-        "perplexity": min(PERPLEXITY, (count - 1) // _NEIGHBOURS_PER_PERPLEXITY),
-        "neighbors": "annoy" if is_many else "exact",
-        "negative_gradient_method": "fft" if is_many else "bh",
-    }
+def _perplexity(most: float, count: int) -> float:
+    return min(most, (count - 1) // _NEIGHBOURS_PER_PERPLEXITY)
+
+
+def _index(codes: NDArray[np.float32], *, perplexity: float, seed: int, track: Track) -> Any:  # noqa: ANN401 - openTSNE has no types
+    """The search for near codes, as openTSNE would make it for so many."""
+    k = min(len(codes) - 1, int(_NEIGHBOURS_PER_PERPLEXITY * perplexity))
+    data = codes.astype(np.float64)
+    if len(codes) < _MANY:
+        return _opentsne().nearest_neighbors.Sklearn(data, k, n_jobs=1)
+    from dermtwin.evaluation.nearby import WatchedAnnoy  # noqa: PLC0415  # an extra
+
+    return WatchedAnnoy(data, k=k, seed=seed, track=track)
 
 
 def _opentsne() -> Any:  # noqa: ANN401 - openTSNE has no types

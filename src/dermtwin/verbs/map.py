@@ -76,14 +76,15 @@ def map(  # noqa: A001 - a verb's name
             return _report(made, cases=count, placed=0, is_anew=True, seed=seed)
         seed, before, placed = made.state.seed, int((~is_new).sum()), 0
         if is_new.any():
-            placed = keep(opened, made, points=_extended(made, seed=seed), seed=seed, anew=False)
+            points = _extended(made, seed=seed, track=track)
+            placed = keep(opened, made, points=points, seed=seed, anew=False)
         return _report(made, cases=before + placed, placed=placed, is_anew=False, seed=seed)
 
 
-def _extended(made: Material, *, seed: int) -> Points:
+def _extended(made: Material, *, seed: int, track: Track) -> Points:
     """The places of all, those without one placed among the others."""
     is_new = ~np.isfinite(made.points).all(axis=1)
-    layout = continued(made.points[~is_new], made.codes[~is_new], seed=seed)
+    layout = continued(made.points[~is_new], made.codes[~is_new], seed=seed, track=track)
     points = made.points.copy()
     points[is_new] = place(layout, made.codes[is_new])
     return points

@@ -10,6 +10,7 @@ from dermtwin.casebook import Outcome, Record, Writer, listing, small_copy
 from dermtwin.casebook.extract import history
 from dermtwin.casebook.forgetting import cases_of, plan
 from dermtwin.casebook.hashes import Shown
+from dermtwin.casebook.listing import Order, Place
 from dermtwin.errors import SettingsError
 from dermtwin.gallery.filters import nearest
 from dermtwin.images import bare
@@ -33,22 +34,27 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Text = Annotated[str | None, Form(max_length=200)]
 
 
-@router.get("", summary="List cases by name.")
-def list_cases(
+@router.get("", summary="List cases, a page at a time.")
+def list_cases(  # noqa: PLR0913 - the parts of its address
     service: Served,
     person: Looker,
     *,
     where: Where = [],  # noqa: B006 - FastAPI copies a default
-    after: Annotated[str, Query(description="Cases after this name.", max_length=200)] = "",
+    order: Annotated[Order, Query(description="By name, or the last added first.")] = Order.NAME,
+    after: Annotated[str, Query(description="The `next` of the page before.", max_length=200)] = "",
+    before: Annotated[
+        str, Query(description="The `previous` of the page after.", max_length=200)
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JSONResponse:
-    """Cases in the order of their names; `next` is the `after` of the next page."""
-    records = listing.page(service.casebook, filter=conditions(where), after=after, limit=limit)
-    names = [each.case.isic_id for each in records]
-    service.looks.note(names, who=person.name)
+    """Cases in their order; `next` and `previous` lead on, null where there is no more."""
+    place = Place(order=order, after=after, before=before)
+    page = listing.page(service.casebook, filter=conditions(where), place=place, limit=limit)
+    service.looks.note([each.case.isic_id for each in page.records], who=person.name)
     content = {
-        "cases": [told(each.case, to=person) for each in records],
-        "next": names[-1] if len(names) == limit else None,
+        "cases": [told(each.case, to=person) for each in page.records],
+        "previous": page.previous,
+        "next": page.next,
     }
     return JSONResponse(stamped(service, content))
 

@@ -1,27 +1,22 @@
-"""The audit log, for admins: filtered, as a table or CSV; a patient's extract by form only."""
+"""The audit log, for admins: filtered, page by page or as a file; a patient's extract by form."""
 
-import csv
-import io
-from collections.abc import Iterator
-from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import Response
 
-from dermtwin.casebook.extract import AuditEntry, AuditExtract, extract
+from dermtwin.casebook import auditing, extract
 from dermtwin.errors import DermtwinError
-from dermtwin.verbs.audit import period
-from dermtwin.web.api.audit import of_subject
+from dermtwin.web import logs
 from dermtwin.web.gate import Auditor, Person
 from dermtwin.web.pages.shell import page
-from dermtwin.web.service import Service, of
+from dermtwin.web.service import of
 
 router = APIRouter(prefix="/admin/audit")
 
-_SHOWN = 500
-_COLUMNS = ("number", "when (UTC)", "who", "verb", "cases", "encoder", "version", "details")
+_AT_ONCE = 100
 Text = Annotated[str, Query()]
+Shape = Literal["page", "csv", "lines"]
 
 
 @router.get("")
@@ -31,13 +26,16 @@ def audit(  # noqa: PLR0913 - the filter's fields
     *,
     case: Text = "",
     user: Text = "",
+    verb: Text = "",
     since: Text = "",
     until: Text = "",
-    shape: Annotated[Literal["page", "csv"], Query(alias="as")] = "page",
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    check: bool = False,
+    shape: Annotated[Shape, Query(alias="as")] = "page",
 ) -> Response:
-    """The entries that meet every condition, the latest first."""
-    asked = {"case": case, "user": user, "since": since, "until": until}
-    return _answer(request, person, asked, is_csv=shape == "csv")
+    """The entries that meet every condition, the newest first."""
+    asked = {"case": case, "user": user, "verb": verb, "since": since, "until": until}
+    return _answer(request, person, asked, before=before, check=check, shape=shape)
 
 
 @router.post("/patient")
@@ -45,73 +43,43 @@ def patient_extract(
     request: Request,
     person: Auditor,
     patient: Annotated[str, Form()] = "",
-    shape: Annotated[Literal["page", "csv"], Form(alias="as")] = "page",
+    before: Annotated[int | None, Form(ge=1, le=2**63 - 1)] = None,
+    shape: Annotated[Shape, Form(alias="as")] = "page",
 ) -> Response:
     """Who looked at one patient: to hand over. By POST, so that no address names a patient."""
-    return _answer(request, person, {"patient": patient}, is_csv=shape == "csv")
+    return _answer(request, person, {"patient": patient}, before=before, shape=shape)
 
 
-def _answer(request: Request, person: Person, asked: dict[str, str], *, is_csv: bool) -> Response:
+def _answer(  # noqa: PLR0913 - a page's place and form
+    request: Request,
+    person: Person,
+    asked: dict[str, str],
+    *,
+    before: int | None,
+    check: bool = False,
+    shape: Shape,
+) -> Response:
+    service = of(request)
     try:
-        found = _read(of(request), person, asked)
+        wanted = logs.asked_for(service, person, asked)
     except DermtwinError as error:
-        return page(request, "audit.html.j2", status=422, asked=asked, problem=error)
-    if is_csv:
-        return _csv(found)
-    latest = list(islice(reversed(found.entries), _SHOWN))
-    return page(
-        request,
-        "audit.html.j2",
-        asked=asked,
-        found=found,
-        entries=[_row(entry) for entry in latest],
-        has_cases="patient" in asked or bool(asked.get("case")),
-    )
-
-
-def _read(service: Service, person: Person, asked: dict[str, str]) -> AuditExtract:
-    given = {name: value.strip() or None for name, value in asked.items()}
-    if given.get("patient") or given.get("case"):
-        subject = {"case": None, "patient": None} | given
-        return of_subject(service, person, **subject)
-    since, until = period(given.get("since"), given.get("until"))
+        return _draw(request, status=422, asked=asked, problem=error)
+    if shape != "page":
+        return (logs.as_csv if shape == "csv" else logs.as_lines)(service, wanted)
     with service.casebook.reading() as connection:
-        return extract(connection, user=given.get("user"), since=since, until=until)
+        entries = extract.newest(connection, wanted, before=before, limit=_AT_ONCE + 1)
+        return _draw(
+            request,
+            asked=asked,
+            entries=[logs.row_of(entry) for entry in entries[:_AT_ONCE]],
+            count=extract.count(connection, wanted),
+            older=entries[_AT_ONCE - 1].seq if len(entries) > _AT_ONCE else None,
+            is_first=before is None,
+            head=auditing.head(connection),
+            broken=list(auditing.broken(connection)) if check else None,
+            has_cases=wanted.naming is not None,
+        )
 
 
-def _row(entry: AuditEntry) -> dict[str, str]:
-    when = entry.at[:19].replace("T", " ")
-    values = (
-        str(entry.seq),
-        when,
-        entry.who,
-        entry.verb,
-        ", ".join(entry.cases),
-        (entry.encoder or "")[:12],
-        str(entry.version),
-        "; ".join(_told(entry)),
-    )
-    return dict(zip(_COLUMNS, values, strict=True))
-
-
-def _told(entry: AuditEntry) -> Iterator[str]:
-    for name, value in entry.details.items():
-        if value not in ([], {}, None):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            yield f"{name}: {shown}"
-
-
-def _csv(found: AuditExtract) -> Response:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    writer.writerows([_plain(value) for value in _row(entry).values()] for entry in found.entries)
-    writer.writerow([])
-    writer.writerow(["end of the log", str(found.head), *found.broken])
-    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _plain(value: str) -> str:
-    """A value that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+def _draw(request: Request, **values: Any) -> Response:  # noqa: ANN401 - what a template takes
+    return page(request, "audit.html.j2", verbs=logs.VERBS, **values)

@@ -1,4 +1,4 @@
-"""The query page, a case's page, and the form that adds one."""
+"""The query page, all cases page by page, a case's page, and the form that adds one."""
 
 from functools import cache
 from typing import Any
@@ -27,6 +27,13 @@ def query(request: Request, person: Searcher) -> Response:
     """Ask by picture."""
     del person
     return page(request, "query.html.j2")
+
+
+@router.get("/cases")
+def browse(request: Request, person: Looker) -> Response:
+    """All cases, a page at a time; they come through the API, which enters the look."""
+    del person
+    return page(request, "cases.html.j2")
 
 
 @router.get("/cases/{isic_id}")

@@ -21,6 +21,7 @@ class _Entry:
 
 _ENTRIES = (
     _Entry("/", "Search", Permission.SEARCH),
+    _Entry("/cases", "Cases", Permission.LOOK),
     _Entry("/map", "Map", Permission.LOOK),
     _Entry("/add", "Add a case", Permission.ADD),
     _Entry("/admin/audit", "Audit log", Permission.AUDIT),

@@ -83,7 +83,7 @@ export class Picture {
         ? "Arrow keys move the box, with Shift they size it; Enter searches, Escape takes it away."
         : "Draw a box on the compared view to search by that part only."));
     if (region) this.placeBox();
-    if (keep) byId(keep)?.focus();
+    if (keep) (byId(keep) ?? byId("box")).focus();
   }
 
   outline(frame, image, crop) {

@@ -100,7 +100,8 @@ const countSoon = debounced(async () => {
 }, 150);
 
 function show(answer) {
-  const focused = document.activeElement?.id;
+  const focused = document.activeElement;
+  const wasChip = focused.closest("#steering") !== null;
   byId("intro").hidden = true;
   byId("answer").hidden = false;
   byId("drop").hidden = true;
@@ -118,7 +119,15 @@ function show(answer) {
   })));
   byId("made").replaceChildren(...madePart(answer));
   byId("status").textContent = `${answer.hits.length} nearest cases of ${thousands(answer.eligible)} shown.`;
-  if (focused && document.activeElement === document.body) byId(focused)?.focus();
+  if (focused !== document.body) refocus([byId(focused.id), wasChip ? byId("undo") : null, byId("hits-title"), byId("query")]);
+}
+
+/** Where the focus went with what is no longer shown, to the first of these that can have it. */
+function refocus(elements) {
+  for (const each of elements) {
+    if (document.activeElement !== document.body) return;
+    each?.focus();
+  }
 }
 
 function trustPart({ level, reasons }) {
@@ -134,7 +143,7 @@ function trustPart({ level, reasons }) {
     reasons.length ? h("ul", {}, ...reasons.map((each) => h("li", {}, each.text))) : null,
     level === "refused" && !state.isShownAnyway ? h("p", {}, h("button", {
       type: "button", class: "second", id: "anyway",
-      onclick: () => { state.isShownAnyway = true; byId("behind").hidden = false; byId("anyway").remove(); byId("hits-title").scrollIntoView({ block: "nearest" }); },
+      onclick: () => { state.isShownAnyway = true; byId("behind").hidden = false; byId("anyway").remove(); byId("hits-title").focus(); },
     }, "Show the nearest cases anyway")) : null);
 }
 
@@ -193,7 +202,9 @@ function begin(source) {
   state.file = typeof source === "string" ? null : source;
   state.case = typeof source === "string" ? source : null;
   tell(null);
+  const wasChosen = byId("drop").contains(document.activeElement);
   picture.preview(typeof source === "string" ? `${API}${caseOf(source)}/image` : source);
+  if (wasChosen) byId("query").focus();
   keepAddress();
   search();
 }
