@@ -341,6 +341,7 @@ def main() -> None:
     )
     parser.add_argument("--cases", type=Path, help="a dataset, or a casebook; drawn without one")
     parser.add_argument("--queries", type=Path, help="a folder of pictures; drawn without one")
+    parser.add_argument("--of", default="drawn lesions", help="what to call the cases")
     parser.add_argument("--count", type=int, default=200, help="queries")
     parser.add_argument("--seconds", type=float, default=60, help="of many clients")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
@@ -364,7 +365,7 @@ def main() -> None:
     if given.out:
         told = {
             "cases": size,
-            "of": "drawn lesions" if given.cases is None else given.cases.name,
+            "of": given.of,
             "queries": given.count,
             "cores": usable_cores(),
             "machine": platform.platform(),

@@ -91,8 +91,13 @@ def test_the_extract_of_a_patient_is_complete(
     for wrong in ({"patient": "nobody"}, {"case": "nobody"}, {"expect": "3:" + "0" * 64}):
         with pytest.raises(CasebookError):
             audit(casebook=place, **wrong)
-    with pytest.raises(SettingsError, match="no date"):
-        audit(casebook=place, since="yesterday")
+    for odd in (
+        {"since": "yesterday"},
+        {"since": "0001-01-01T00:00+23:00"},
+        {"until": "9999-12-31"},
+    ):
+        with pytest.raises(SettingsError, match="no date"):
+            audit(casebook=place, **odd)
     assert check(casebook=place).problems == ()
 
 

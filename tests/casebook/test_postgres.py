@@ -22,7 +22,7 @@ from sqlalchemy import insert, select
 from dermtwin.casebook import Casebook
 from dermtwin.casebook.location import Location
 from dermtwin.casebook.schema import CHANGES
-from dermtwin.errors import CasebookError
+from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
 from dermtwin.verbs.find import find
@@ -54,6 +54,14 @@ def test_both_databases_answer_alike(tmp_path, postgres_url, dataset, encoder_fi
         one, other = (find(query, casebook=book, k=20).to_json()["hits"] for book in books)
         assert one == other
         assert [check(casebook=book).problems for book in books] == [(), ()]
+
+
+def test_a_name_that_no_text_can_be_is_refused(postgres_url, dataset, encoder_file) -> None:
+    add(dataset, casebook=postgres_url, encoder=encoder_file)
+    with Casebook.open(postgres_url) as casebook:
+        with pytest.raises(SettingsError, match="type it anew"):
+            casebook.records(["ISIC_0000001\0"])
+        assert casebook.records(["ISIC_0000001"])
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_no_made_up_request_breaks_it(staffed) -> None:
         def holds(case) -> None:
             done = send(client, case)
             seen.append(done.status_code)
-            assert done.status_code < 500, done.text
+            assert done.status_code < 500, f"{case.as_curl_command()}\n{done.text}"
             assert done.status_code != 401
             if done.status_code >= 400 and case.method != "HEAD":
                 assert done.headers["content-type"] == "application/problem+json"

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dermtwin.casebook.location import Location
 from dermtwin.casebook.postgres import PostgresDatabase
 from dermtwin.casebook.sqlite import WAIT_S, SqliteDatabase, make_sqlite
-from dermtwin.errors import CasebookError
+from dermtwin.errors import CasebookError, SettingsError
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -122,9 +122,14 @@ def told(where: Location) -> Iterator[None]:
 
     Raises:
         CasebookError: with the reason and what to do.
+        SettingsError: a value can stand in no text of the database, such as a NUL.
     """
     try:
         yield
+    except DataError as error:
+        raise SettingsError(
+            "a name or value holds a character that no text here can have; type it anew."
+        ) from error
     except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise CasebookError(f"the casebook {where} {_reason(cause, where=where)}") from error

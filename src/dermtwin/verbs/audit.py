@@ -56,15 +56,14 @@ def _time(text: str, *, is_end: bool) -> str:
     """A time as the log writes it; the end of a date is the beginning of the next."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError as error:
+        if is_end:
+            is_date = len(text) <= len("2026-01-31")
+            time += timedelta(days=1) if is_date else timedelta(seconds=1)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the last day there is has no next one
         raise SettingsError(
             f"{text!r} is no date or time; write 2026-01-31 or 2026-01-31T12:00."
         ) from error
-    if is_end and len(text) <= len("2026-01-31"):
-        time += timedelta(days=1)
-    elif is_end:
-        time += timedelta(seconds=1)
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return time.isoformat(timespec="seconds")
 
 
