@@ -19,27 +19,29 @@ Written by `scripts/page_results.py` from `docs/bench/page.json`:
 
 A casebook of {cases:,} cases ({of}), {queries} queries that it does not hold, as JPEGs of 600x450,
 `dermtwin serve` in processes of its own, {cores} cores shared with whoever asks. Beside it stands
-what no server can save: decoding and encoding the same picture, nothing else. The machine is shared:
-the same command at other moments gave 57 and 31 searches a second where encoding alone gave 182 and
-147, so compare ratios.
+what no server can save: decoding and encoding the same picture, nothing else. The machine is
+shared with others: figures fall where they work, and what encoding alone takes tells how much.
 
 | | asked for | reach for | measured | encoding alone |
 |---|---|---|---|---|"""
 
-REST = """
+TRUST = """
 How far an answer is to be trusted was measured apart: [trust.md](trust.md). What holds without a
 figure is held by tests, in which server, database and browser are real:
 
 | | test |
-|---|---|
-| the regions of a heat map add up to the similarity within 1e-4 | `tests/consultation` |
-| made-up requests: no answer of class 5xx; 200 by default, `DERMTWIN_REQUESTS=10000` in the long run | `tests/web/test_api.py` |
-| damaged, huge and foreign uploads: refused in a sentence, memory stays | `tests/web/test_safety.py` |
-| every route asks for what its role may; a token never raises its own rights | `tests/web/test_gate.py` |
-| sign in through another server, which is down, lies or talks nonsense | `tests/web/test_openid.py` |
-| behind a proxy with TLS | `tests/web/test_behind_proxy.py` |
-| from a dropped picture to a forgotten case, axe, 360 px, no request to another host | `tests/web/test_pages.py` |
-| the same by keyboard alone | `tests/web/test_keyboard.py` |"""
+|---|---|"""
+
+TESTS: Mapping[str, str] = {
+    "the regions of a heat map add up to the similarity within 1e-4": "tests/consultation",
+    "made-up requests, 200 or DERMTWIN_REQUESTS of them: no answer of class 5xx": "test_api.py",
+    "damaged, huge and foreign uploads: refused in a sentence, memory stays": "test_safety.py",
+    "a route asks for what its role may; a token never raises its own rights": "test_gate.py",
+    "sign in through another server, which is down, lies or talks nonsense": "test_openid.py",
+    "behind a proxy with TLS": "test_behind_proxy.py",
+    "from a dropped picture to a forgotten case; axe; 360 px; no other host": "test_pages.py",
+    "the same by keyboard alone": "test_keyboard.py",
+}
 
 # What `bench_page.py` calls it: what a person would, at least, reach for, how to write it.
 ROWS: Mapping[str, tuple[str, str, str, str]] = {
@@ -90,7 +92,9 @@ def page(measured: Mapping[str, Any]) -> Iterator[str]:
         what, least, reach, form = ROWS[row["what"]]
         alone = form.format(row["obvious"]) if "obvious" in row else ""
         yield f"| {what} | {least} | {reach} | {form.format(row['ours'])} | {alone} |"
-    yield REST
+    yield TRUST
+    for what, test in TESTS.items():
+        yield f"| {what} | `{test if '/' in test else f'tests/web/{test}'}` |"
 
 
 if __name__ == "__main__":
