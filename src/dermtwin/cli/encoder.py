@@ -226,14 +226,15 @@ def _rows(shown: "EncoderDescription") -> _Rows:
 def _input(card: "Card") -> str:
     spec = card.input
     mean, std = (", ".join(f"{each:g}" for each in three) for three in (spec.mean, spec.std))
-    return f"{spec.size}x{spec.size} pixels, {spec.resize}, mean {mean}, std {std}"
+    rules = f"{spec.resize}, light {spec.light}"
+    return f"{spec.size}x{spec.size} pixels, {rules}, mean {mean}, std {std}"
 
 
 def _preparation(card: "Card") -> str:
     recipe = card.preparation
     if recipe is None:
         return "none"
-    ablations = [name for name in ("grey_light", "no_hair") if getattr(recipe, name)]
+    ablations = ["no_hair"] if recipe.no_hair else []
     margins = f"margin {recipe.margin:g}, at least {recipe.least_margin:g}"
     return ", ".join([f"crop {recipe.shape}", margins, *ablations])
 

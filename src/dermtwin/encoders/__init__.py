@@ -3,7 +3,15 @@
 from dermtwin.encoders.adoption import Adopted, adopted, refuse_difference
 from dermtwin.encoders.card import REGIONS, Card, OutputSpec, time_of_making
 from dermtwin.encoders.encoder import Codes, Encoder, write_encoder
-from dermtwin.encoders.pixels import InputSpec, Look, ResizeRule, look_at, normalised, resized
+from dermtwin.encoders.pixels import (
+    InputSpec,
+    LightRule,
+    Look,
+    ResizeRule,
+    look_at,
+    normalised,
+    resized,
+)
 from dermtwin.encoders.views import refuse_views
 
 __all__ = [
@@ -13,6 +21,7 @@ __all__ = [
     "Codes",
     "Encoder",
     "InputSpec",
+    "LightRule",
     "Look",
     "OutputSpec",
     "ResizeRule",

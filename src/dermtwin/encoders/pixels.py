@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageStat
 
+from dermtwin.encoders.light import under_grey_light
 from dermtwin.errors import SettingsError
 from dermtwin.images import Rgb, decode
 from dermtwin.preparation import NOT_FOUND, Box, Findings, Preparation
@@ -22,6 +23,13 @@ ResizeRule = Literal["centre-square", "stretch", "pad"]
 
 `centre-square`: the largest centred square, scaled. `stretch`: the whole picture, scaled each way
 by itself. `pad`: the whole picture, scaled, between bars of its own mean colour.
+"""
+
+LightRule = Literal["as-is", "shades-of-grey"]
+"""How a picture's colours are taken.
+
+`as-is`: as they are. `shades-of-grey`: as under grey light (`encoders.light`), so that the same
+lesion looks more alike to another camera.
 """
 
 # Decode large JPEGs no smaller than this many times the input, so that scaling stays clean.
@@ -35,11 +43,13 @@ class InputSpec:
     Attributes:
         size: pixels on each side of the square input.
         resize: how a picture of any shape becomes that square.
+        light: how its colours are taken.
         mean, std: per channel, red-green-blue, of values from 0 to 1.
     """
 
     size: int
     resize: ResizeRule = "centre-square"
+    light: LightRule = "as-is"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -49,6 +59,9 @@ class InputSpec:
         if self.resize not in get_args(ResizeRule):
             known = ", ".join(get_args(ResizeRule))
             raise SettingsError(f"resize rule {self.resize!r} is unknown; choose one of {known}.")
+        if self.light not in get_args(LightRule):
+            known = ", ".join(get_args(LightRule))
+            raise SettingsError(f"light rule {self.light!r} is unknown; choose one of {known}.")
         if {len(tuple(self.mean)), len(tuple(self.std))} != {3} or min(self.std) <= 0:
             raise SettingsError("mean and std need three numbers each, std above 0.")
 
@@ -106,15 +119,21 @@ def look_at(
     at_least = _OVERSAMPLING * spec.size
     if preparation is None:
         decoded = decode(data, name=name, at_least=at_least)
-        return Look(resized(decoded, spec), None, decoded)
+        return Look(_seen(decoded, spec), None, decoded)
     pixels, findings = preparation.seen_by_network(data, name=name, at_least=at_least)
     if findings.lesion is None and preparation.recipe.shape != "whole":
         spec = replace(spec, resize="centre-square")
-    return Look(resized(pixels, spec), findings)
+    return Look(_seen(pixels, spec), findings)
+
+
+def _seen(image: Rgb, spec: InputSpec) -> Rgb:
+    """A decoded picture at the network's size and in its light."""
+    view = resized(image, spec)
+    return view if spec.light == "as-is" else under_grey_light(view)
 
 
 def resized(image: Rgb, spec: InputSpec) -> Rgb:
-    """Bring a decoded picture to the network's view: uint8 [size, size, 3]."""
+    """Bring a decoded picture to the network's size, colours as they are: [size, size, 3]."""
     picture = Image.fromarray(image)
     if spec.resize == "pad":
         return _padded(picture, spec)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dermtwin.encoders import InputSpec, ResizeRule
+from dermtwin.encoders import InputSpec, LightRule, ResizeRule
 from dermtwin.errors import SettingsError
 from dermtwin.learning.bounds import refuse
 from dermtwin.preparation import Recipe
@@ -26,11 +26,13 @@ class InputSettings:
     Attributes:
         size: pixels on each side of the square input.
         resize: how a picture of any shape becomes that square.
+        light: whether colours are taken as they are.
         mean, std: per channel, red-green-blue, of values from 0 to 1; empty: the training images'.
     """
 
     size: int = 100
     resize: ResizeRule = "centre-square"
+    light: LightRule = "as-is"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -51,6 +53,7 @@ class InputSettings:
         return InputSpec(
             size=self.size,
             resize=self.resize,
+            light=self.light,
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
         )
@@ -64,14 +67,12 @@ class PreparationSettings:
         crop: `none`, or the shape of the crop that keeps the lesion.
         margin: skin wanted on each side of the lesion, in lengths of the lesion's longer side.
         least_margin: what of it is kept even where an artefact lies in it.
-        grey_light: ablation: colours as under grey light.
         no_hair: ablation: hair painted over.
     """
 
     crop: Literal["none", "square", "rectangle"] = "none"
     margin: float = 0.2
     least_margin: float = 0.1
-    grey_light: bool = False
     no_hair: bool = False
 
     def refuse_cutting_again(self, resize: ResizeRule) -> None:
@@ -85,13 +86,12 @@ class PreparationSettings:
     @property
     def recipe(self) -> Recipe | None:
         """As an encoder's card carries it; None: pictures are not prepared."""
-        if self.crop == "none" and not (self.grey_light or self.no_hair):
+        if self.crop == "none" and not self.no_hair:
             return None
         return Recipe(
             shape="whole" if self.crop == "none" else self.crop,
             margin=self.margin,
             least_margin=self.least_margin,
-            grey_light=self.grey_light,
             no_hair=self.no_hair,
         )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermtwin.images import Rgb, decode, read_header
-from dermtwin.preparation.ablation import grey_gains, relit, without_hair
+from dermtwin.preparation.ablation import without_hair
 from dermtwin.preparation.artefacts import find_artefacts
 from dermtwin.preparation.crop import best_rectangle, best_square
 from dermtwin.preparation.findings import (
@@ -95,8 +95,6 @@ class Preparation:
             found = Image.fromarray(findings.artefact_mask(Artefact.HAIR))
             hair = np.asarray(found.resize((width, height)), dtype=np.uint8)
             crop = without_hair(crop, self._cut_decoded(hair, findings) > 0)
-        if self.recipe.grey_light:
-            crop = relit(crop, grey_gains(pixels))
         return crop.copy(), findings
 
     def cut(self, pixels: Rgb, findings: Findings) -> Rgb:

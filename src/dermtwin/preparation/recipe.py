@@ -21,7 +21,6 @@ class Recipe:
         shape: of the crop.
         margin: skin wanted on each side of the lesion, in lengths of the lesion's longer side.
         least_margin: what of it is kept even where an artefact lies in it.
-        grey_light: ablation: encoders see colours as under grey light.
         no_hair: ablation: encoders see hair painted over.
         networks: the mask networks by name, as the SHA-256 of their files.
     """
@@ -29,7 +28,6 @@ class Recipe:
     shape: CropShape = "square"
     margin: float = 0.2
     least_margin: float = 0.1
-    grey_light: bool = False
     no_hair: bool = False
     networks: Mapping[str, str] = field(default_factory=network_ids)
 

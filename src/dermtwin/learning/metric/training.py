@@ -133,7 +133,7 @@ def _material(
     settings: MetricTrainingSettings, dataset: Dataset, validation: Dataset | None, *, track: Track
 ) -> _Material:
     mean, std = mean_and_deviation(settings.backbone)
-    spec = InputSpec(size=settings.input.size, resize=settings.input.resize, mean=mean, std=std)
+    spec = settings.input.spec(mean=mean, std=std)
     larger = replace(spec, size=round(LARGER * spec.size))
     recipe = settings.preparation.recipe
     prepared = None if recipe is None else Preparation(recipe)
