@@ -64,6 +64,15 @@ def _loss(name: str, told: str) -> Row:
 
 
 _CROPS = ("preparation.crop=square", "input.resize=pad")
+_OTHER_CAMERAS = (
+    "augmentation.gain=0.35",
+    "augmentation.gamma=0.4",
+    "augmentation.contrast=0.35",
+    "augmentation.saturation=0.5",
+    "augmentation.blur=0.3",
+    "augmentation.noise=0.3",
+    "augmentation.corner=0.2",
+)
 
 LADDER = (
     Row(name="paper", told="the paper's network and settings", config="configs/paper.toml"),
@@ -120,6 +129,18 @@ LADDER = (
         views=8,
     ),
     Row(name="mixing-crops", told="crops (preparation)", on="mixing", changes=_CROPS),
+    Row(
+        name="light",
+        told="colours as under grey light (shades of grey)",
+        on="mixing",
+        changes=("input.light=shades-of-grey",),
+    ),
+    Row(
+        name="cameras",
+        told="stronger changes of colour, sharpness and lens",
+        on="light",
+        changes=_OTHER_CAMERAS,
+    ),
     Row(name="twice", told="twice the pictures seen", on="mixing", budget=2),
 )
 

@@ -166,6 +166,33 @@ def seqs_of(connection: Connection, subjects: Iterable[bytes]) -> dict[int, set[
     return found
 
 
+def seen_lately(
+    connection: Connection, isic_ids: Iterable[str], *, who: str, since: datetime
+) -> set[str]:
+    """Of these cases, those that somebody's own looks and searches name since a time.
+
+    Found by the index, so that entries that pack many names into a row are passed over.
+
+    Args:
+        connection: the record.
+        isic_ids: names of cases; those that are not there are not among the found.
+        who: whose looks.
+        since: with its time zone.
+    """
+    by_subject = {
+        subject(row.audit_key, row.isic_id): row.isic_id
+        for part in chunks(isic_ids, size=MANY)
+        for row in connection.execute(_KEYED, {"part": part})
+        if row.audit_key is not None
+    }
+    at_least = since.astimezone(UTC).isoformat(timespec="seconds")
+    return {
+        by_subject[bytes(found)]
+        for part in chunks(by_subject, size=MANY)
+        for found in connection.scalars(_SEEN, {"part": part, "who": who, "since": at_least})
+    }
+
+
 def _of_cases(connection: Connection, keys: Iterable[int]) -> Iterator[bytes]:
     """The subjects of cases and of their patients; keys that are not there are passed over."""
     for part in chunks(keys, size=MANY):
@@ -238,6 +265,18 @@ def _last(connection: Connection) -> tuple[int, bytes] | None:
 # Made once: to build a statement takes longer than to run it.
 _PART: BindParameter[Any] = bindparam("part", expanding=True)
 _KEYS_OF = select(CASES.c.key).where(CASES.c.isic_id.in_(_PART))
+_KEYED = select(CASES.c.isic_id, CASES.c.audit_key).where(CASES.c.isic_id.in_(_PART))
+_SEEN = (
+    select(AUDIT_SUBJECTS.c.subject)
+    .select_from(AUDIT_SUBJECTS.join(AUDIT))
+    .where(
+        AUDIT_SUBJECTS.c.subject.in_(_PART),
+        AUDIT.c.verb.in_(("look", "find", "compare")),
+        AUDIT.c.who == bindparam("who"),
+        AUDIT.c.at >= bindparam("since"),
+    )
+    .distinct()
+)
 _HASHED = (
     select(
         CASES.c.isic_id,

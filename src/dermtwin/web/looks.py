@@ -1,6 +1,7 @@
 """Looks at cases, entered in the audit log before anything of them is shown."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from time import monotonic
 
@@ -14,7 +15,8 @@ _REMEMBERED = 50_000
 class Looks:
     """Enters looks; what one person sees again of a case within ten minutes is the same look.
 
-    Each worker remembers by itself, so that a look may be entered twice, never not at all.
+    Each worker remembers, and asks the log what others entered; a look may be entered twice, never
+    not at all.
     """
 
     def __init__(self, casebook: Casebook) -> None:
@@ -28,6 +30,14 @@ class Looks:
         if not new:
             return
         try:
+            # Of ten thumbnails half are asked of another worker than the search: to read costs
+            # little, to write waits for the disk.
+            with self._casebook.reading() as connection:
+                since = datetime.now(UTC) - timedelta(seconds=_SAME_LOOK_S)
+                seen = auditing.seen_lately(connection, new, who=who, since=since)
+            new = [name for name in new if name not in seen]
+            if not new:
+                return
             with self._casebook.writing() as connection:
                 auditing.note(
                     connection,
