@@ -100,7 +100,7 @@ def test_show_prints_the_card(folder) -> None:
     shown = folder.do("encoder", "show", "mine.onnx").stdout
     for words in (
         "adopted from foreign.onnx",
-        "48x48 pixels, pad, mean 0.5, 0.5, 0.5, std 0.25, 0.25, 0.25",
+        "48x48 pixels, pad, light as-is, mean 0.5, 0.5, 0.5, std 0.25, 0.25, 0.25",
         "crop square, margin 0.2",
         "code [48], euclidean",
         "not measured",
