@@ -24,7 +24,7 @@ import torch
 from bench_casebook import gallery_rows, record_rows
 from bench_encoders import measure_encoders
 from bench_gallery import measure_gallery
-from bench_page import measure_page, queries_of
+from bench_page import measure_page, queries_of, seconds
 from bench_record import measure_record
 from PIL import Image
 
@@ -266,13 +266,6 @@ def marked(jpeg: bytes, comment: str) -> bytes:
     """The same picture in other bytes: a comment segment after the JPEG's start."""
     body = comment.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
