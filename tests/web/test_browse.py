@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from served import Clinic
+from served import PASSWORD, Clinic
 from sqlalchemy import update
 
 import dermtwin
-from dermtwin.casebook import Casebook, auditing, extract
+from dermtwin.casebook import Casebook, accounts, auditing, extract
 from dermtwin.casebook.accounts import Role
 from dermtwin.casebook.extract import AuditEntry
 from dermtwin.casebook.schema import AUDIT
@@ -82,13 +82,18 @@ def test_a_page_stays_where_it_was_when_its_edge_is_forgotten(clinic) -> None:
 
 
 def test_a_page_is_one_look_and_a_wrong_place_is_refused(staffed) -> None:
+    # Somebody who has seen nothing yet: what was seen within ten minutes is no new look.
+    staffed.users[Role.VIEWER] = "new.viewer"
+    accounts.add_account(
+        staffed.casebook, "new.viewer", password=PASSWORD, role=Role.VIEWER, who="a.admin"
+    )
     client = staffed.signed_in(Role.VIEWER)
     before = len(dermtwin.audit(casebook=staffed.book).entries)
     page = client.get("/api/v1/cases", params={"limit": 12}).json()
     for case in page["cases"]:
         assert client.get(case["thumbnail"]).status_code == 200
     (entry,) = dermtwin.audit(casebook=staffed.book).entries[before:]
-    assert (entry.who, entry.verb, entry.details) == ("a.viewer", "look", {"cases": 12})
+    assert (entry.who, entry.verb, entry.details) == ("new.viewer", "look", {"cases": 12})
     for wrong in (
         {"order": "newest", "after": "ISIC_1"},
         {"order": "newest", "before": "9" * 30},
