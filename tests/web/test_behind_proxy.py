@@ -28,9 +28,9 @@ def sent_whole(client, head: list[str], body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("protocol", ["HTTP/1.0", "HTTP/1.1"])
-def test_a_refusal_reaches_whoever_still_sends(staffed_book, protocol) -> None:
+def test_a_refusal_reaches_whoever_still_sends(staffed, protocol) -> None:
     head = [f"POST /api/v1/search {protocol}", "Host: cases.example.org", "Connection: close"]
-    with serving(staffed_book) as client:
+    with serving(staffed.book) as client:
         told = sent_whole(client, head, bytes(40 * 2**20))
         assert b"413" in told[:20]
         assert b"32 MiB" in told
@@ -39,15 +39,17 @@ def test_a_refusal_reaches_whoever_still_sends(staffed_book, protocol) -> None:
         assert b"nobody is signed in" in told
 
 
-def test_nothing_is_kept_or_told_by_the_runtime(staffed_book, tmp_path, monkeypatch) -> None:
+def test_nothing_is_kept_or_told_by_the_runtime(staffed, tmp_path, monkeypatch) -> None:
     # Where either is set the runtime is silent by itself.
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    with serving(staffed_book):
+    with serving(staffed.book):
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
 
 
 def test_where_the_casebook_lies_is_told_to_the_log_alone(tmp_path, caplog) -> None:
@@ -129,9 +131,9 @@ def visitor(port: int, *, address: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.skipif(None in PROGRAMS.values(), reason="no nginx or openssl here")
-def test_the_documented_nginx(staffed_book, drawn, tmp_path) -> None:
+def test_the_documented_nginx(staffed, drawn, tmp_path) -> None:
     with (
-        serving(staffed_book) as client,
+        serving(staffed.book) as client,
         proxied(client, tmp_path) as port,
         visitor(port, address="127.0.0.2") as one,
         visitor(port, address="127.0.0.3") as other,
