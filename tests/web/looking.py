@@ -40,6 +40,9 @@ class Browser:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._said)
         page.on("request", self._asked)
+        # Choosing a file is listened to from the start: a listener added just before the key is
+        # pressed reaches the browser on another way, and at times after the key.
+        page.on("filechooser", lambda _: None)
         return page
 
     def _said(self, message) -> None:
