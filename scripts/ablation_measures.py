@@ -19,7 +19,7 @@ from dermtwin.evaluation.subjects import DIAGNOSIS
 from dermtwin.evaluation.summary import MAP_MICRO, Figure, ranking_figures, vote_figure
 from dermtwin.learning.metric.bits import IterativeQuantisation
 from dermtwin.running import untracked
-from dermtwin.verbs.sides import Side, compared_outputs, read_side
+from dermtwin.verbs.sides import Side, compared_outputs, read_sides
 
 SEED = 0
 VOTERS = 16
@@ -59,13 +59,12 @@ def measured(
     Args:
         encoder: whose.
         asked: of whom.
-        views: of each image, averaged.
+        views: of each query.
         has_rotated_bits: whether bits are made of the code by iterative quantisation.
     """
-    sides = {
-        part: read_side(encoder, path, part, views=views, track=untracked)
-        for part, path in (("queries", asked.queries), ("gallery", asked.gallery))
-    }
+    sides = read_sides(
+        encoder, queries=asked.queries, gallery=asked.gallery, views=views, track=untracked
+    )
     outputs = {each.output: each for each in compared_outputs(encoder, sides)}
     compared = [outputs[name] for name in ("code", *BITS) if name in outputs]
     if has_rotated_bits:
@@ -99,11 +98,10 @@ def measured(
 def _rotated(code: Compared, name: str, *, bits: int) -> Compared:
     """Bits learnt from the gallery's codes alone."""
     rotation = IterativeQuantisation.fit(code.codes[GALLERY], bits=bits, seed=SEED)
-    turned = {
-        protocol: ((codes - rotation.mean) @ rotation.projection).astype(np.float32)
-        for protocol, codes in code.codes.items()
-    }
-    return replace(code, output=name, shape=(bits,), metric="hamming", codes=turned)
+    rotated = code.changed(
+        lambda codes: ((codes - rotation.mean) @ rotation.projection).astype(np.float32)
+    )
+    return replace(rotated, output=name, shape=(bits,), metric="hamming")
 
 
 def _facts(side: Side) -> dict[str, int | str]:

@@ -37,7 +37,7 @@ class Row:
         config: a settings file of this repository, or, where empty, metric training's defaults.
         budget: pictures seen, in parts of the common budget.
         is_trained: whether it has an encoder of its own, or measures that of `on` otherwise.
-        views: of each image, averaged.
+        views: of each query.
         has_rotated_bits: whether bits are made of the code by iterative quantisation.
         is_frozen: whether the encoder is the ImageNet backbone as it comes.
         kind: what it is asked.
@@ -123,7 +123,7 @@ LADDER = (
     Row(name="mixing", told="pictures mixed", on="bits", changes=("augmentation.mix=0.2",)),
     Row(
         name="views",
-        told="eight views averaged when asked",
+        told="asked in eight views",
         on="mixing",
         is_trained=False,
         views=8,

@@ -108,7 +108,7 @@ def test_the_reference_standard_is_counted_by_class(done) -> None:
 def test_views_and_figures_stand_on_the_sheet_and_on_the_page(done) -> None:
     result, metrics, _ = done
     assert metrics["views"] == 8
-    assert "Views of each image: 8, mirrored" in answers(metrics, "Pre-processing")
+    assert "Views of each query: 8; a case is as near" in answers(metrics, "Pre-processing")
     figure = metrics["outputs"]["code"]["gallery"]["figures"]["precision@10"]
     assert f"code, gallery: precision@10 {figure['value']:.3f}" in answers(metrics, "Performance")
     scores = metrics["outputs"]["map"]["gallery"]["queries"]["precision@10"]
@@ -116,7 +116,7 @@ def test_views_and_figures_stand_on_the_sheet_and_on_the_page(done) -> None:
     assert words in answers(metrics, "Failure analysis")
     page = result.report.read_text()
     assert "Reporting checklist" in page
-    assert "the mean over 8 mirrored and turned views" in page
+    assert "each query asked in 8 views" in page
     for each in metrics["checklist"]["items"]:
         assert f"<b>{html.escape(each['title'])}</b>" in page
 

@@ -19,7 +19,8 @@ Views = Annotated[
     int,
     typer.Option(
         "--views",
-        help="1, or 8: each image's code is the mean over its mirrored and turned views.",
+        help="1, 4 or 8: the query is asked turned by quarters (4) and mirrored too (8). The "
+        "nearest view tells how near a case is, all of them what the nearest cases say together.",
     ),
 ]
 Where = Annotated[

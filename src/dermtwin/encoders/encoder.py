@@ -14,7 +14,7 @@ from dermtwin.encoders import graph
 from dermtwin.encoders.card import Card, card_from_json
 from dermtwin.encoders.pixels import Look, look_at, normalised
 from dermtwin.encoders.shipped import shipped_or_file
-from dermtwin.encoders.views import averaged, refuse_views, symmetric_views
+from dermtwin.encoders.views import symmetric_views
 from dermtwin.errors import EncoderError
 from dermtwin.files import write_bytes
 from dermtwin.images import Rgb
@@ -115,7 +115,7 @@ class Encoder:
 
         Raises:
             ImageError: the bytes are no such picture.
-            SettingsError: so many views cannot be averaged.
+            SettingsError: a picture cannot be asked in so many views.
         """
         return self.encode_view(self.look(data, name=name).view, views=views)
 
@@ -124,16 +124,13 @@ class Encoder:
 
         Args:
             view: the picture as the network sees it.
-            views: 1, or 8: the mean over its mirrored and turned views (`encoders.views`).
+            views: 1, 4 or 8: codes of so many of its turned and mirrored views, its own the first
+                (`encoders.views`).
 
         Raises:
-            SettingsError: so many views cannot be averaged.
+            SettingsError: a picture cannot be asked in so many views.
         """
-        refuse_views(views)
-        if views == 1:
-            return self.encode_views(view[None])
-        codes = self.encode_views(symmetric_views(view))
-        return Codes(averaged(codes.by_output, self.card.outputs))
+        return self.encode_views(symmetric_views(view, views=views))
 
     def encode_views(self, views: Sequence[Rgb] | Rgb) -> Codes:
         """Encode pictures that `look` has brought to size: uint8 [N, size, size, 3].

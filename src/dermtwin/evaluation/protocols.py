@@ -45,7 +45,8 @@ def rankings(
     """Rank the gallery for each query in turn.
 
     Args:
-        distances: a row of float64 [gallery] for each query, in the queries' order.
+        distances: a row of float64 [gallery], or [views, gallery], for each query, in the queries'
+            order.
         queries: who asks.
         gallery: who may come back.
         exclusion: what never comes back.

@@ -6,7 +6,7 @@ is its expectation over all orders of the items within each group, all orders be
 presence of tied scores", ECIR 2008).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,12 +28,15 @@ class Ranking:
         classes: int64 [n], the class of each item.
         items: int64 [n], the row of each item in its gallery, none twice. Where distances are equal
             the order says nothing.
+        by_view: where the query was asked in several views, the ranking of each; this one goes by
+            the view that an item is nearest to.
     """
 
     query_class: int
     distances: Floats
     classes: Ints
     items: Ints
+    by_view: tuple["Ranking", ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(self.distances), len(self.classes), len(self.items)}
@@ -70,7 +73,8 @@ def rank(
     """Rank a gallery for one query.
 
     Args:
-        distances: float [N], from the query to each image of the gallery.
+        distances: float [N], from the query to each image of the gallery; or [views, N] from each
+            of its views, of which the nearest counts.
         classes: int [N].
         query_class: the query's class.
         eligible: bool [N], which images may come back; None: all.
@@ -80,10 +84,20 @@ def rank(
     """
     distances = np.asarray(distances, dtype=np.float64)
     classes = np.asarray(classes, dtype=np.int64)
-    if distances.ndim != 1 or distances.shape != classes.shape:
+    if distances.ndim not in (1, 2) or distances.shape[-1:] != classes.shape:
         raise SettingsError(
             f"distances {distances.shape} and classes {classes.shape} must be rows of one length."
         )
+    if distances.ndim == 1 or len(distances) == 1:
+        return _rank(distances.ravel(), classes, query_class=query_class, eligible=eligible)
+    by_view = tuple(
+        _rank(each, classes, query_class=query_class, eligible=eligible) for each in distances
+    )
+    nearest = _rank(distances.min(axis=0), classes, query_class=query_class, eligible=eligible)
+    return replace(nearest, by_view=by_view)
+
+
+def _rank(distances: Floats, classes: Ints, *, query_class: int, eligible: Flags | None) -> Ranking:
     items = np.arange(len(distances)) if eligible is None else np.flatnonzero(eligible)
     # Stable, so that the picture of a tie is the same everywhere; the measures do not look at it.
     order = items[np.argsort(distances[items], kind="stable")]

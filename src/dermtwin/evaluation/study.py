@@ -1,8 +1,9 @@
 """One output of an encoder, measured under every protocol."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import tee
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,7 @@ class Compared:
         metric: how its codes compare.
         codes: by protocol, the codes of its gallery, float32 [N, D]; those of leave-one-out are
             the queries' own.
+        turned: the queries' codes in further views, each float32 [Q, D].
         fine: codes by which the first hits are ranked anew; None: they are not.
         derived: as in `Study`.
     """
@@ -134,6 +136,7 @@ class Compared:
     shape: tuple[int, ...]
     metric: str
     codes: Mapping[str, Codes]
+    turned: tuple[Codes, ...] = ()
     fine: "Compared | None" = None
     derived: bool = False
 
@@ -145,17 +148,30 @@ class Compared:
         return f"{self.metric}, the first {SHORTLIST} by {self.fine.output} ({self.fine.metric})"
 
     def rows(self, protocol: str, eligible: Iterable[Flags]) -> Iterator[Floats]:
-        """Distances of each query to the protocol's gallery: float64 [N], one row a query."""
-        mine = distance_rows(self.codes[LEAVE_ONE_OUT], self.codes[protocol], metric=self.metric)
+        """Distances of each query's views to the protocol's gallery: float64 [views, N] a query."""
+        views = range(1 + len(self.turned))
+        allowed = tee(eligible, len(views))
+        by_view = [self._rows_of(view, protocol, allowed[view]) for view in views]
+        return map(np.stack, zip(*by_view, strict=True))
+
+    def _rows_of(self, view: int, protocol: str, eligible: Iterable[Flags]) -> Iterator[Floats]:
+        asked = (self.codes[LEAVE_ONE_OUT], *self.turned)[view]
+        mine = distance_rows(asked, self.codes[protocol], metric=self.metric)
         if self.fine is None:
             return mine
-        return reranked_rows(mine, self.fine.rows(protocol, ()), eligible=eligible)
+        return reranked_rows(mine, self.fine._rows_of(view, protocol, ()), eligible=eligible)  # noqa: SLF001
 
     def among(self, rows: Ints) -> "Compared":
         """The same of some of the queries, to be asked of one another."""
         fine = self.fine and self.fine.among(rows)
         codes = {LEAVE_ONE_OUT: self.codes[LEAVE_ONE_OUT][rows]}
-        return replace(self, codes=codes, fine=fine)
+        turned = tuple(each[rows] for each in self.turned)
+        return replace(self, codes=codes, turned=turned, fine=fine)
+
+    def changed(self, change: Callable[[Codes], Codes]) -> "Compared":
+        """The same with every code changed in the same way."""
+        codes = {protocol: change(each) for protocol, each in self.codes.items()}
+        return replace(self, codes=codes, turned=tuple(map(change, self.turned)))
 
 
 def derived(outputs: Mapping[str, Compared]) -> list[Compared]:
@@ -163,9 +179,9 @@ def derived(outputs: Mapping[str, Compared]) -> list[Compared]:
     found = []
     bits, code = outputs.get("bits"), outputs.get("code")
     if bits and bits.shape == (2 * PREFIX_BITS,):
-        half = {protocol: codes[:, :PREFIX_BITS] for protocol, codes in bits.codes.items()}
+        half = bits.changed(lambda codes: codes[:, :PREFIX_BITS])
         name = f"bits[:{PREFIX_BITS}]"
-        found.append(replace(bits, output=name, shape=(PREFIX_BITS,), codes=half, derived=True))
+        found.append(replace(half, output=name, shape=(PREFIX_BITS,), derived=True))
     if bits and code:
         found.append(replace(bits, output="bits, re-ranked", fine=code, derived=True))
     return found

@@ -70,9 +70,15 @@ def vote(ranking: Ranking, *, k: int, positive_class: int) -> Vote:
 
     Exact matches (distance 0) outvote all others. Items tied at rank k share one weight; how many
     of the class are among those that get in follows the hypergeometric distribution.
+
+    Where the query was asked in several views, each of them votes by its own first k, and the mean
+    of their votes counts: of each, where ties leave it open, what is expected.
     """
     if len(ranking) < k:
         return Vote(np.empty(0), np.empty(0))
+    if ranking.by_view:
+        votes = [vote(each, k=k, positive_class=positive_class) for each in ranking.by_view]
+        return Vote(np.array([np.mean([each.scores @ each.chances for each in votes])]), np.ones(1))
     weights = closeness(ranking.distances[:k])
     flags = ranking.classes == positive_class
     ends = ranking.group_ends

@@ -1,7 +1,7 @@
 """How well an encoder retrieves from images that it has not seen, for its card."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,16 +86,31 @@ def measured_quality(
     }
 
 
-def compared_outputs(card: Card, codes: Mapping[str, Codes]) -> list[Compared]:
-    """The outputs to measure, and what is derived from them; `codes` are by protocol."""
-    found = {name: _compared(card, name, codes) for name in card.compared_by(*METRICS)}
+def compared_outputs(
+    card: Card, codes: Mapping[str, Codes], *, turned: Sequence[Codes] = ()
+) -> list[Compared]:
+    """The outputs to measure, and what is derived from them.
+
+    Args:
+        card: says how codes compare.
+        codes: by protocol, of its gallery; those of leave-one-out are the queries' own.
+        turned: the queries' in further views.
+    """
+    found = {name: _compared(card, name, codes, turned) for name in card.compared_by(*METRICS)}
     return [*found.values(), *derived(found)]
 
 
-def _compared(card: Card, output: str, codes: Mapping[str, Codes]) -> Compared:
+def _compared(
+    card: Card, output: str, codes: Mapping[str, Codes], turned: Sequence[Codes]
+) -> Compared:
     spec = card.outputs[output]
-    vectors = {protocol: each.vectors(output) for protocol, each in codes.items()}
-    return Compared(output=output, shape=spec.shape, metric=spec.metric, codes=vectors)
+    return Compared(
+        output=output,
+        shape=spec.shape,
+        metric=spec.metric,
+        codes={protocol: each.vectors(output) for protocol, each in codes.items()},
+        turned=tuple(each.vectors(output) for each in turned),
+    )
 
 
 def _figures(compared: Compared, design: Design) -> dict[str, dict[str, Any]]:

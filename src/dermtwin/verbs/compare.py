@@ -17,7 +17,7 @@ from dermtwin.evaluation.record import plain
 from dermtwin.evaluation.study import Compared, Design
 from dermtwin.running import Track, untracked
 from dermtwin.verbs.evaluate import refuse_foreign, refuse_without_packages, write_folder
-from dermtwin.verbs.sides import Side, compared_outputs, read_side
+from dermtwin.verbs.sides import Side, compared_outputs, read_sides
 
 COMPARISON_FILE, COMPARISON_PAGE = "compare.json", "compare.html"
 FORMAT = 1
@@ -60,13 +60,14 @@ def compare(
         gallery: training cases to retrieve from as well.
         out: the folder for compare.json and compare.html. It must be new, empty, or hold an
             earlier comparison, which is then replaced when all is done.
-        views: of each image: 1, or 8, the mean over its mirrored and turned views.
+        views: of each query: 1, 4 (turned by quarters) or 8 (mirrored too). A case is as near as
+            it is to the nearest of them, and the vote is the mean of theirs.
         seed: of the bootstrap.
         track: looks on while images are encoded.
 
     Raises:
         MissingExtraError: the extra `evaluate` is not installed.
-        SettingsError: fewer than two encoders, one of them twice, or views other than 1 or 8.
+        SettingsError: fewer than two encoders, one of them twice, or views other than 1, 4, 8.
         DatasetError: a dataset cannot be read, is of one class only, or holds unreadable images.
         EncoderError: an encoder file is none, or gives nothing that can be compared.
         DermtwinError: `out` holds something else, or cannot be written.
@@ -76,13 +77,9 @@ def compare(
     out = Path(out)
     refuse_foreign(out, marker=COMPARISON_FILE)
     opened = _named([Encoder.open(each) for each in encoders], [Path(each) for each in encoders])
-    given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
     contenders: dict[str, Compared] = {}
     for name, encoder in opened.items():
-        sides = {
-            part: read_side(encoder, path, part, views=views, track=track)
-            for part, path in given.items()
-        }
+        sides = read_sides(encoder, queries=queries, gallery=gallery, views=views, track=track)
         contenders[name] = _chosen(compared_outputs(encoder, sides), name)
     design = _design(sides, seed=seed)
     figures = {

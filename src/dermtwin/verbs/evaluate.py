@@ -23,7 +23,7 @@ from dermtwin.evaluation.study import Design, Study, study
 from dermtwin.evaluation.summary import MAP_MICRO, Figure
 from dermtwin.files import write_bytes
 from dermtwin.running import Track, untracked
-from dermtwin.verbs.sides import Side, compared_outputs, read_side
+from dermtwin.verbs.sides import Side, compared_outputs, read_sides
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
@@ -80,13 +80,14 @@ def evaluate(
         gallery: training cases to retrieve from as well.
         out: the folder for metrics.json, report.html and the PNG files. It must be new, empty, or
             hold an earlier evaluation, which is then replaced when all is done.
-        views: of each image: 1, or 8, the mean over its mirrored and turned views.
+        views: of each query: 1, 4 (turned by quarters) or 8 (mirrored too). A case is as near as
+            it is to the nearest of them, and the vote is the mean of theirs.
         seed: of draws, bootstrap and map.
         track: looks on while images are encoded.
 
     Raises:
         MissingExtraError: the extra `evaluate` is not installed.
-        SettingsError: so many views cannot be averaged.
+        SettingsError: a picture cannot be asked in so many views.
         DatasetError: a dataset cannot be read, is of one class only, or holds unreadable images.
         EncoderError: the encoder file is none, or gives nothing that can be compared.
         DermtwinError: `out` holds something else, or cannot be written.
@@ -97,11 +98,7 @@ def evaluate(
     refuse_foreign(out, marker=METRICS_FILE)
     opened, clock = Encoder.open(encoder), _Clock()
     with clock("encode"):
-        given = {"queries": queries} | ({} if gallery is None else {"gallery": gallery})
-        sides = {
-            part: read_side(opened, path, part, views=views, track=track)
-            for part, path in given.items()
-        }
+        sides = read_sides(opened, queries=queries, gallery=gallery, views=views, track=track)
     with clock("near-duplicates"):
         design = _design(sides, seed=seed, track=track)
     with clock("measure"):

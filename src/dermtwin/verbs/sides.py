@@ -24,7 +24,7 @@ from dermtwin.running import Track, in_order
 _EXAMPLES = 5
 
 _Encoded = tuple[Mapping[str, NDArray[np.float32]], str]
-"""Codes by output, float32 [1, …], and the file's digest."""
+"""Codes by output, float32 [views, …], and the file's digest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -35,13 +35,30 @@ class Side:
         rows: those of the two classes.
         subjects: who they are.
         codes: by output, float32 [N, …].
+        turned: the same of each further view of the images.
         facts: what is known of the dataset.
     """
 
     rows: tuple[Row, ...]
     subjects: Subjects
     codes: Mapping[str, NDArray[np.float32]]
+    turned: tuple[Mapping[str, NDArray[np.float32]], ...]
     facts: SideFacts
+
+
+def read_sides(
+    encoder: Encoder,
+    *,
+    queries: str | Path,
+    gallery: str | Path | None,
+    views: int,
+    track: Track,
+) -> dict[str, Side]:
+    """Read and encode queries, in so many views, and the gallery, as its images are."""
+    sides = {"queries": read_side(encoder, queries, "queries", views=views, track=track)}
+    if gallery is not None:
+        sides["gallery"] = read_side(encoder, gallery, "gallery", views=1, track=track)
+    return sides
 
 
 def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, track: Track) -> Side:
@@ -60,7 +77,7 @@ def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, trac
     subjects = subjects_of(row.case for row in rows)
     _refuse_one_class(subjects, dataset)
     work = partial(_encode_one, encoder, views=views)
-    codes, digests = _encode(work, rows, part, track)
+    by_view, digests = _encode(work, rows, part, track)
     facts = side_facts(
         subjects,
         name="/".join(dataset.table.parts[-2:]),
@@ -71,7 +88,9 @@ def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, trac
         },
         drawn=dataset.is_drawn,
     )
-    return Side(rows=rows, subjects=subjects, codes=codes, facts=facts)
+    return Side(
+        rows=rows, subjects=subjects, codes=by_view[0], turned=tuple(by_view[1:]), facts=facts
+    )
 
 
 def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
@@ -86,8 +105,8 @@ def _refuse_one_class(subjects: Subjects, dataset: Dataset) -> None:
 
 def _encode(
     work: Callable[[Row], _Encoded | str], rows: tuple[Row, ...], part: str, track: Track
-) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """Codes by output, float32 [N, …], and the files' digests."""
+) -> tuple[list[dict[str, NDArray[np.float32]]], list[str]]:
+    """For each view codes by output, float32 [N, …]; and the files' digests."""
     done = in_order(work, rows)
     found: list[_Encoded] = []
     faults = []
@@ -100,9 +119,11 @@ def _encode(
         more = [f"… and {len(faults) - _EXAMPLES} more"] if len(faults) > _EXAMPLES else []
         told = "\n  ".join([*faults[:_EXAMPLES], *more])
         raise DatasetError(f"{len(faults)} images cannot be read:\n  {told}")
-    outputs = found[0][0]
-    codes = {name: np.concatenate([each[name] for each, _ in found]) for name in outputs}
-    return codes, [each for _, each in found]
+    # By output: float32 [N, views, …].
+    codes = {name: np.stack([each[name] for each, _ in found]) for name in found[0][0]}
+    views = next(iter(codes.values())).shape[1]
+    by_view = [{name: each[:, view] for name, each in codes.items()} for view in range(views)]
+    return by_view, [each for _, each in found]
 
 
 def _encode_one(encoder: Encoder, row: Row, *, views: int) -> _Encoded | str:
@@ -128,4 +149,5 @@ def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compar
     codes = {
         protocol: Codes(sides[part].codes) for protocol, part in parts.items() if part in sides
     }
-    return quality.compared_outputs(encoder.card, codes)
+    turned = [Codes(each) for each in sides["queries"].turned]
+    return quality.compared_outputs(encoder.card, codes, turned=turned)

@@ -18,8 +18,12 @@ def preprocessing(record: Record) -> list[str]:
             f"Preparation: {crop}. Then {given['size']} x {given['size']} pixels, "
             f"{given['resize']}; mean {mean}, std {std}."
         ),
-        f"Views of each image: {views}"
-        + (", mirrored and turned by quarters, their codes averaged." if views > 1 else "."),
+        f"Views of each query: {views}"
+        + (
+            "; a case is as near as to the nearest of them, the vote is the mean of theirs."
+            if views > 1
+            else "."
+        ),
     ]
 
 
@@ -69,7 +73,7 @@ def training(record: Record) -> list[str]:
 def ensembling(record: Record) -> list[str]:
     """What is averaged."""
     views = record["views"]
-    return [f"One network, {views} {'view' if views == 1 else 'views'} of each image."]
+    return [f"One network, {views} {'view' if views == 1 else 'views'} of each query."]
 
 
 def software(record: Record) -> list[str]:
