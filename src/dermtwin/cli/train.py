@@ -14,6 +14,9 @@ def command(
     dataset: Annotated[Path, typer.Argument(help="The training images.", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="The encoder file to write.", show_default=False)],
+    beside: Annotated[
+        Path | None, typer.Option(help="A dataset to learn from as well (method metric).")
+    ] = None,
     validation: Annotated[
         Path | None, typer.Option(help="A dataset to measure the encoder's quality on.")
     ] = None,
@@ -27,9 +30,10 @@ def command(
         bool, typer.Option("--restart", help="Begin anew instead of going on where it stopped.")
     ] = False,
 ) -> None:
-    """Train the paper's siamese network and write it as an encoder file.
+    """Train a network and write it as an encoder file.
 
-    Interrupted, it goes on from its last epoch when the same command is run again.
+    The settings' method says which: siamese, the paper's, or metric, a backbone with ImageNet
+    weights. Interrupted, it goes on from its last epoch when the same command is run again.
 
     Example: dermtwin train configs/paper.toml parts/train --out paper.onnx
     """
@@ -37,6 +41,7 @@ def command(
         config,
         dataset,
         out=out,
+        beside=beside,
         validation=validation,
         overrides=overrides or (),
         restart=restart,

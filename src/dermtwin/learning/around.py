@@ -50,20 +50,32 @@ def identity_of(
     )
 
 
-def details_of(
+def details_of(  # noqa: PLR0913 - all that a training is made from
     settings: AnySettings,
     images: TrainingImages,
     validation: TrainingImages | None,
     *,
     curve: Sequence[dict[str, Any]],
     device: torch.device,
+    beside: TrainingImages | None = None,
 ) -> CardDetails:
-    """What the card says of a training; `curve` are its losses, point by point."""
-    drawn = f"; the images are {DRAWN_NOTICE}" if images.is_drawn else ""
+    """What the card says of a training.
+
+    Args:
+        settings: in full.
+        images: that it learnt from.
+        validation: that it was measured on.
+        curve: its losses, point by point.
+        device: that it ran on.
+        beside: further images that it learnt from.
+    """
+    learnt_from = images if beside is None else images.beside(beside)
+    drawn = f"; the images are {DRAWN_NOTICE}" if learnt_from.is_drawn else ""
     training = {
         "settings": asdict(settings),
         "seed": settings.seed,
         "data": images.described(),
+        "beside": beside.described() if beside else None,
         "validation": validation.described() if validation else None,
         "losses": list(curve),
         "torch": torch.__version__,
@@ -71,7 +83,7 @@ def details_of(
     }
     licence = (
         "The weights are for whoever trained them to license; the licences of the images that they "
-        f"were made from hold beside that: {images.licences}{drawn}."
+        f"were made from hold beside that: {learnt_from.licences}{drawn}."
     )
     return CardDetails(
         name=settings.name,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dermtwin.errors import SettingsError
+from dermtwin.learning import devices
 
 _EPSILON, _MOMENTUM = 1e-3, 0.01
 _STEM, _FEATURES = 32, 1280
@@ -53,7 +54,12 @@ class EfficientNetLite(nn.Module):
     """
 
     def __init__(
-        self, variant: int = 0, *, stages: int = len(_STAGES), with_features: bool = False
+        self,
+        variant: int = 0,
+        *,
+        stages: int = len(_STAGES),
+        with_features: bool = False,
+        drop_path: float = 0.0,
     ) -> None:
         """Build the layers with random weights.
 
@@ -61,6 +67,8 @@ class EfficientNetLite(nn.Module):
             variant: 0, 1 or 2.
             stages: how many of the seven to keep.
             with_features: whether the last convolution follows, to 1,280 features; needs all seven.
+            drop_path: how often, in training, the last block is skipped for a picture; the blocks
+                before it less often, evenly down to never (Huang 2016, "stochastic depth").
         """
         super().__init__()
         wider, deeper = _SCALES[variant]
@@ -80,6 +88,9 @@ class EfficientNetLite(nn.Module):
             if not following or following[0].stride > 1:
                 ends.append((number, outputs))
         self.stages = nn.ModuleList(kept)
+        made = [each for each in self.modules() if isinstance(each, _Block)]
+        for place, block in enumerate(made):
+            block.drop = drop_path * (place + 1) / len(made)
         self.widths = tuple(width for _, width in ends)
         self._last = frozenset(number for number, _ in ends)
         self.last = _Convolution(last, _FEATURES) if with_features else nn.Identity()
@@ -134,12 +145,18 @@ class _Convolution(nn.Sequential):
         )
         layers.append(nn.BatchNorm2d(outputs, eps=_EPSILON, momentum=_MOMENTUM))
         if relu:
-            layers.append(nn.ReLU6())
+            layers.append(nn.ReLU6(inplace=True))
         super().__init__(*layers)
 
 
 class _Block(nn.Module):
-    """A mobile inverted bottleneck."""
+    """A mobile inverted bottleneck.
+
+    Attributes:
+        drop: how often it is skipped for a picture in training.
+    """
+
+    drop: float = 0.0
 
     def __init__(self, inputs: int, outputs: int, *, stage: _Stage, stride: int) -> None:
         super().__init__()
@@ -152,7 +169,15 @@ class _Block(nn.Module):
 
     def forward(self, level: Tensor) -> Tensor:
         body: Tensor = self.body(level)
-        return level + body if self._skip else body
+        if not self._skip:
+            return body
+        return level + (self._of_some(body) if self.training and self.drop else body)
+
+    def _of_some(self, body: Tensor) -> Tensor:
+        """Nothing for some pictures, more for the others, so that the mean stays."""
+        drawn = torch.rand(len(body) * devices.count(), device=body.device)
+        kept = (devices.part_of(drawn) >= self.drop).to(body) / (1 - self.drop)
+        return body * kept[:, None, None, None]
 
 
 def load_imagenet(network: EfficientNetLite, variant: int = 0) -> None:

@@ -47,6 +47,31 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.lesions)
 
+    def beside(self, others: "TrainingImages") -> "TrainingImages":
+        """These and others, in this order.
+
+        Raises:
+            DatasetError: they share a case, or the views' sizes differ.
+        """
+        names = {case.isic_id for case in self.cases}
+        shared = [case.isic_id for case in others.cases if case.isic_id in names]
+        if shared:
+            raise DatasetError(
+                f"{len(shared):,} images are both to learn from and beside, such as "
+                f"{', '.join(shared[:_EXAMPLES])}; leave them out of one."
+            )
+        both = hashlib.sha256(f"{self.fingerprint}\n{others.fingerprint}\n".encode())
+        return TrainingImages(
+            views=np.concatenate([self.views, others.views]),
+            malignant=np.concatenate([self.malignant, others.malignant]),
+            cases=self.cases + others.cases,
+            lesions=self.lesions + others.lesions,
+            fingerprint=both.hexdigest(),
+            left_out=self.left_out + others.left_out,
+            is_drawn=self.is_drawn or others.is_drawn,
+            licences=_licences(self.cases + others.cases),
+        )
+
     def described(self) -> dict[str, Any]:
         """What a card says of them: fingerprint and counts."""
         malignant = int(self.malignant.sum())
@@ -114,7 +139,7 @@ def load_images(
         fingerprint=_fingerprint(rows, digests),
         left_out=len(dataset) - len(rows),
         is_drawn=any(row.case.is_drawn for row in rows),
-        licences=_licences(rows),
+        licences=_licences([row.case for row in rows]),
     )
 
 
@@ -155,8 +180,8 @@ def _fingerprint(rows: Sequence[Row], digests: Sequence[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _licences(rows: Sequence[Row]) -> str:
+def _licences(cases: Sequence[Case]) -> str:
     names, counts = np.unique(
-        [row.case.copyright_license or "unknown" for row in rows], return_counts=True
+        [case.copyright_license or "unknown" for case in cases], return_counts=True
     )
     return ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))

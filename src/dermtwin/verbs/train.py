@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dermtwin.datasets import Dataset, read_dataset
-from dermtwin.errors import MissingExtraError
+from dermtwin.errors import MissingExtraError, SettingsError
 from dermtwin.learning.configuration import read_settings
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.report import TrainReport
@@ -19,6 +19,7 @@ def train(
     dataset: str | Path,
     *,
     out: str | Path,
+    beside: str | Path | None = None,
     validation: str | Path | None = None,
     overrides: Sequence[str] = (),
     restart: bool = False,
@@ -36,6 +37,8 @@ def train(
         config: a TOML file of settings, such as `configs/paper.toml`.
         dataset: to learn from; images neither benign nor malignant are left out and counted.
         out: the encoder file to write.
+        beside: a dataset to learn from as well, `metric` alone; the card's distances and figures
+            are of `dataset` without it. A diagnosis must be spelt alike in both.
         validation: a dataset to measure loss and quality on, with nothing learnt from it.
         overrides: settings such as `loss.margin=1.5`, which win over the file's.
         restart: forget an unfinished training and begin anew.
@@ -52,14 +55,23 @@ def train(
     settings = read_settings(Path(config), overrides=overrides)
     _refuse_without_packages()
     given = _faultless(dataset, track=track)
+    more = None if beside is None else _faultless(beside, track=track)
     unseen = None if validation is None else _faultless(validation, track=track)
     # Both need torch.
     if isinstance(settings, MetricTrainingSettings):
         from dermtwin.learning.metric.training import train_metric_encoder  # noqa: PLC0415
 
         return train_metric_encoder(
-            settings, given, out=Path(out), validation=unseen, restart=restart, track=track
+            settings,
+            given,
+            out=Path(out),
+            beside=more,
+            validation=unseen,
+            restart=restart,
+            track=track,
         )
+    if more is not None:
+        raise SettingsError("the paper's network learns from one dataset; leave `beside` out.")
     from dermtwin.learning.training import train_encoder  # noqa: PLC0415
 
     return train_encoder(

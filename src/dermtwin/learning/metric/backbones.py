@@ -48,7 +48,7 @@ def make_backbone(settings: BackboneSettings) -> EfficientNetLite | TimmBackbone
     """
     if settings.of_timm:
         return TimmBackbone(settings)
-    backbone = EfficientNetLite(settings.variant, with_features=True)
+    backbone = EfficientNetLite(settings.variant, with_features=True, drop_path=settings.drop_path)
     load_imagenet(backbone, settings.variant)
     return backbone
 

@@ -13,6 +13,8 @@ from dermtwin.learning.metric.losses import Labels, Mixed
 from dermtwin.learning.metric.sampling import BalancedSampler, Indices
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 
+_STRIDE = 32
+
 LARGER = 1.25
 """Training pictures are kept this much larger than the input, so that crops of them are sharp."""
 
@@ -90,7 +92,7 @@ class MetricBatches:
         views = augmented(
             pixels.float() / 255,
             generator=generator,
-            size=self._settings.input.size,
+            size=self._size(step),
             settings=self._settings.augmentation,
         )
         images = (views - self._mean) / self._std
@@ -98,6 +100,12 @@ class MetricBatches:
         if self._settings.augmentation.mix:
             images, known = self._mixed(images, rows, step)
         return images.contiguous(memory_format=torch.channels_last), known
+
+    def _size(self, step: int) -> int:
+        """Pixels on each side of a step's pictures: sizes grow in equal parts of the training."""
+        chosen, last = self._settings.optimiser, self._settings.input.size
+        sizes = range(chosen.first_size or last, last + _STRIDE, _STRIDE)
+        return sizes[min(step * len(sizes) // (chosen.epochs * self.per_epoch), len(sizes) - 1)]
 
     def _mixed(self, images: Tensor, rows: Indices, step: int) -> tuple[Tensor, Mixed]:
         """Each picture with the one as far from the batch's end, all by the same share."""

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,20 @@ _ROWS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Material:
-    """Images of a training: larger ones to learn from, and at the input's size to compare on."""
+    """Images of a training: larger ones to learn from, and at the input's size to compare on.
+
+    Attributes:
+        spec: of the input.
+        learnt_from: all that is learnt from, larger.
+        images: those of them that figures and distances are told of.
+        beside: the others.
+        validation: nothing is learnt from them.
+    """
 
     spec: InputSpec
-    larger: TrainingImages
+    learnt_from: TrainingImages
     images: TrainingImages
+    beside: TrainingImages | None
     validation: TrainingImages | None
 
 
@@ -55,6 +65,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
     dataset: Dataset,
     *,
     out: Path,
+    beside: Dataset | None = None,
     validation: Dataset | None = None,
     restart: bool = False,
     track: Track = untracked,
@@ -67,6 +78,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         settings: everything that decides, with the images, what comes out.
         dataset: to learn from; rows neither benign nor malignant are left out.
         out: the encoder file; the loss curve is written beside it.
+        beside: more images to learn from; the card's distances and its gallery are without them.
         validation: images to measure quality on; nothing is learnt from them, but with
             `optimiser.patience` they decide when to stop.
         restart: forget an unfinished training of the same name.
@@ -82,16 +94,16 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
     began, several = time.monotonic(), settings.optimiser.devices > 1
     if several:
         devices.refuse_without_guard()
-    material = _material(settings, dataset, validation, track=track)
-    checkpoint = Checkpoint(out, identity_of(settings, material.images, material.validation))
+    material = _material(settings, dataset, beside, validation, track=track)
+    checkpoint = Checkpoint(out, identity_of(settings, material.learnt_from, material.validation))
     if restart:
         checkpoint.discard()
-    batches = MetricBatches(material.larger, settings, spec=material.spec, device=training_device())
+    batches = _batches(settings, material)
     resumed = (checkpoint.load() or {"curve": []})["curve"]
     if several:
         # Named twice, the larger images are pickled once; the others are for the export alone.
-        learnt_from = replace(material, images=material.larger)
-        given = (settings, learnt_from, checkpoint, devices.travelling(track))
+        lean = replace(material, images=material.learnt_from, beside=None)
+        given = (settings, lean, checkpoint, devices.travelling(track))
         devices.in_processes(_take_part, *given, processes=settings.optimiser.devices)
     with threads(settings.optimiser.threads):
         # After several processes, nothing is left to do but to take up their last checkpoint.
@@ -108,6 +120,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
                 material.validation,
                 curve=[_plain(point) for point in trained.curve],
                 device=training_device(),
+                beside=material.beside,
             ),
             track=track,
         )
@@ -130,23 +143,33 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
 
 
 def _material(
-    settings: MetricTrainingSettings, dataset: Dataset, validation: Dataset | None, *, track: Track
+    settings: MetricTrainingSettings,
+    dataset: Dataset,
+    beside: Dataset | None,
+    validation: Dataset | None,
+    *,
+    track: Track,
 ) -> _Material:
     mean, std = mean_and_deviation(settings.backbone)
     spec = settings.input.spec(mean=mean, std=std)
     larger = replace(spec, size=round(LARGER * spec.size))
     recipe = settings.preparation.recipe
-    prepared = None if recipe is None else Preparation(recipe)
-    unseen = (
-        None
-        if validation is None
-        else load_images(validation, spec, preparation=prepared, track=track)
+    load = partial(
+        load_images, preparation=None if recipe is None else Preparation(recipe), track=track
     )
+    learnt_from = load(dataset, larger)
     return _Material(
         spec=spec,
-        larger=load_images(dataset, larger, preparation=prepared, track=track),
-        images=load_images(dataset, spec, preparation=prepared, track=track),
-        validation=unseen,
+        learnt_from=learnt_from if beside is None else learnt_from.beside(load(beside, larger)),
+        images=load(dataset, spec),
+        beside=None if beside is None else load(beside, spec),
+        validation=None if validation is None else load(validation, spec),
+    )
+
+
+def _batches(settings: MetricTrainingSettings, material: _Material) -> MetricBatches:
+    return MetricBatches(
+        material.learnt_from, settings, spec=material.spec, device=training_device()
     )
 
 
@@ -155,7 +178,7 @@ def _take_part(
 ) -> None:
     """One of several processes' share; what it comes to is in the checkpoint."""
     looking = track if devices.rank() == 0 else untracked
-    batches = MetricBatches(material.larger, settings, spec=material.spec, device=training_device())
+    batches = _batches(settings, material)
     with threads(settings.optimiser.threads):
         _trained(settings, material, batches, checkpoint=checkpoint, track=looking)
 

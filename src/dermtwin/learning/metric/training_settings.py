@@ -21,11 +21,14 @@ class BackboneSettings:
         name: an EfficientNet-Lite with its ImageNet weights, or timm:NAME, a network of timm's.
         frozen_stages: how many of its seven stages, with the stem, stay as ImageNet left them.
         weights: a file that timm's network starts from; empty: random weights.
+        drop_path: how often, in training, the last block is skipped for a picture; earlier ones
+            less often.
     """
 
     name: str = "efficientnet-lite0"
     frozen_stages: int = 2
     weights: str = ""
+    drop_path: float = 0.0
 
     def __post_init__(self) -> None:
         known = ", ".join(map(repr, _BACKBONES))
@@ -40,6 +43,10 @@ class BackboneSettings:
                 f"backbone.frozen_stages must be 0 with {self.name}, whose stages are its own, got "
                 f"{frozen}."
             )
+        drop = self.drop_path
+        refuse("backbone.drop_path", drop, unless=0 <= drop < 1, need="from 0, below 1")
+        if self.of_timm and drop:
+            raise SettingsError(f"backbone.drop_path must be 0 with {self.name}, got {drop}.")
         if self.weights and not self.of_timm:
             raise SettingsError(f"backbone.weights: those of {self.name} come with its package.")
 
@@ -136,6 +143,8 @@ class MetricOptimiserSettings:
         devices: GPUs to train on, or processes where there is none, each with its part of a batch;
             sums depend on it too.
         precision: of the backbone's multiplications while it is trained.
+        first_size: pixels on each side of the first pictures; they grow to input.size in steps of
+            32, each for as long (Tan 2021, "progressive learning"); 0: that of the input all along.
     """
 
     epochs: int = 30
@@ -148,6 +157,7 @@ class MetricOptimiserSettings:
     threads: int = 1
     devices: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
+    first_size: int = 0
 
     def __post_init__(self) -> None:
         bounds = {"epochs": 100_000, "measured_every": 100_000, "threads": 1024, "devices": 1024}
@@ -160,6 +170,8 @@ class MetricOptimiserSettings:
         decay, average = self.weight_decay, self.average
         refuse("optimiser.weight_decay", decay, unless=0 <= decay <= 1, need="from 0 to 1")
         refuse("optimiser.average", average, unless=0 <= average < 1, need="from 0, below 1")
+        fits = self.first_size >= 0 and self.first_size % _STRIDE == 0
+        refuse("optimiser.first_size", self.first_size, unless=fits, need="0 or a multiple of 32")
         refuse("optimiser.patience", self.patience, unless=self.patience >= 0, need="0 or more")
 
 
@@ -195,6 +207,8 @@ class MetricTrainingSettings:
         if self.input.mean:
             raise SettingsError("input.mean and input.std are the backbone's own; leave them out.")
         self.preparation.refuse_cutting_again(self.input.resize)
+        first, need = self.optimiser.first_size, f"at most input.size {self.input.size}"
+        refuse("optimiser.first_size", first, unless=first <= self.input.size, need=need)
         batch, devices = self.sampling.per_batch, self.optimiser.devices
         fits, need = batch % devices == 0, f"a multiple of optimiser.devices {devices}"
         refuse("sampling.per_batch", batch, unless=fits, need=need)
