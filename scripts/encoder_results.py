@@ -1,16 +1,20 @@
-"""The figures of the encoder that ships: docs/base-encoder.md, from its card alone.
+"""The figures of the encoder that ships: docs/base-encoder.md, from its card and what views add.
 
-    python scripts/encoder_results.py dermtwin-base --out docs/base-encoder.md
+    python scripts/encoder_results.py docs/results/base --out docs/base-encoder.md
 
-`dermtwin encoder check` measures the card's figures again.
+`dermtwin encoder check` measures the card's figures again; `views.json` is what
+scripts/view_figures.py wrote.
 """
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from result_page import write_page
 
 from dermtwin.encoders import Card, Encoder
+from dermtwin.vocabulary import BASE_ENCODER
 
 OUTPUTS = {
     "code": "32 numbers",
@@ -27,22 +31,28 @@ PROTOCOLS = {
 
 def main() -> None:
     """Read what was measured and write the page."""
-    write_page(__doc__, lambda file: page(Encoder.open(file)))
+    write_page(__doc__, page)
 
 
-def page(encoder: Encoder) -> Iterator[str]:
-    """The page's lines."""
+def page(results: Path) -> Iterator[str]:
+    """The page's lines; raises ValueError where the results are of another encoder."""
+    encoder = Encoder.open(BASE_ENCODER)
+    views = json.loads((results / "views.json").read_text())
+    if views["encoder"] != encoder.id:
+        raise ValueError(f"views.json is of the encoder {views['encoder']}, not of {encoder.id}.")
     card, training = encoder.card, encoder.card.training
     yield f"# {card.name}: what its card says"
     yield ""
-    yield "Written by `scripts/encoder_results.py` from the encoder file alone; `dermtwin encoder"
-    yield "check` measures the figures again. [encoders.md](encoders.md) explains the settings,"
-    yield "[measures.md](measures.md) the measures."
+    yield "Written by `scripts/encoder_results.py` from the encoder file and `docs/results/base`;"
+    yield "`dermtwin encoder check` measures the card's figures again. [encoders.md](encoders.md)"
+    yield "explains the settings, [measures.md](measures.md) the measures."
     yield ""
     yield f"- file: {len(encoder.data) / 1e6:.1f} MB, SHA-256 `{encoder.id}`"
     yield f"- made: {card.made_at} by {card.made_by} on torch {training['torch']}"
     yield f"- input: {card.input.size}x{card.input.size} pixels, {card.input.resize}"
     yield f"- learnt from: {_images(training['data'])}"
+    if training.get("beside"):
+        yield f"- and beside, without figures of their own: {_images(training['beside'])}"
     yield f"- measured on: {_images(card.quality['data'])}, of other lesions"
     yield f"- licence: {card.licence}"
     yield ""
@@ -50,6 +60,7 @@ def page(encoder: Encoder) -> Iterator[str]:
     yield ""
     for protocol, heading in PROTOCOLS.items():
         yield from _table(card, protocol, heading)
+    yield from _views(views["by_views"])
     yield from _distances(card)
 
 
@@ -76,6 +87,20 @@ def _table(card: Card, protocol: str, heading: str) -> Iterator[str]:
     for measure, figure in first.items():
         cells = " | ".join(_figure(each[measure]) for each in by_output.values())
         yield f"| {measure} | {figure['chance']:.3f} | {cells} |"
+    yield ""
+
+
+def _views(by_views: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield "## A query asked in several views, 32 numbers"
+    yield ""
+    yield "`dermtwin evaluate dermtwin-base --views N`: turned by quarters (4), mirrored too (8)."
+    yield "The nearest view ranks, the mean of the views votes; the gallery is as it is."
+    yield ""
+    yield f"| measure | {' | '.join(f'{each} view(s)' for each in by_views)} |"
+    yield f"|---|{'---|' * len(by_views)}"
+    for measure in next(iter(by_views.values())):
+        cells = " | ".join(_figure(each[measure]) for each in by_views.values())
+        yield f"| {measure} | {cells} |"
     yield ""
 
 

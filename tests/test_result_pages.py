@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dermtwin.vocabulary import BASE_ENCODER
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -15,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
     ("script", "results", "page"),
     [
         ("preparation_results.py", ROOT / "docs/results/preparation", "preparation-results.md"),
-        ("encoder_results.py", BASE_ENCODER, "base-encoder.md"),
+        ("encoder_results.py", ROOT / "docs/results/base", "base-encoder.md"),
         ("scale_results.py", ROOT / "docs/bench/scale.json", "scale.md"),
         ("page_results.py", ROOT / "docs/bench/page.json", "page-results.md"),
         ("trust_results.py", ROOT / "docs/results/trust", "trust.md"),
