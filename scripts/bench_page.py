@@ -131,7 +131,7 @@ def measure_page(
         load_seconds: how long the clients of the last row ask.
     """
     book = cases if (cases / "casebook.sqlite").exists() else _casebook(cases, folder / "cases")
-    with _account(book) as token:
+    with account(book) as token:
         asking = Asking(token=token, queries=queries, encoder=Encoder.open(BASE_ENCODER))
         with serving(book, workers=1) as port:
             yield from _one_client(asking, port, report=report)
@@ -165,7 +165,7 @@ def _casebook(dataset: Path, out: Path) -> Path:
 
 
 @contextmanager
-def _account(book: Path) -> Iterator[str]:
+def account(book: Path) -> Iterator[str]:
     """A token of an account that is there for the measurement alone."""
     name, password = "bench", "only while the bench runs"
     with Casebook.open(book) as casebook:
@@ -193,14 +193,15 @@ def serving(book: Path, *, workers: int) -> Iterator[int]:
         start_new_session=True,
     )
     try:
-        _wait_until_ready(port, process)
+        wait_until_ready(port, process)
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen) -> None:
+def wait_until_ready(port: int, process: subprocess.Popen) -> None:
+    """Wait for a server that is starting, a minute at most."""
     for _ in range(600):
         if process.poll() is not None:
             break

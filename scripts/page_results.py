@@ -1,10 +1,14 @@
-"""How fast the page answers: docs/page-results.md, from what `scripts/bench_page.py` measured.
+"""How fast the page answers, and how sturdily: docs/page-results.md, from result files alone.
 
-python scripts/page_results.py docs/bench/page.json --out docs/page-results.md
+    python scripts/page_results.py docs/bench --out docs/page-results.md
+
+`page.json` is what scripts/bench_page.py wrote, `malformed.json` what scripts/bench_malformed.py
+wrote.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from result_page import write_page
@@ -12,10 +16,11 @@ from result_page import write_page
 INTRODUCTION = """\
 # The page and the API: how fast, how sturdy
 
-Written by `scripts/page_results.py` from `docs/bench/page.json`:
+Written by `scripts/page_results.py` from `docs/bench`:
 
     python scripts/bench_page.py --cases HAM10000 --of HAM10000 --queries ISIC2018_TASK1 \\
         --out docs/bench/page.json
+    python scripts/bench_malformed.py --count 10000 --out docs/bench/malformed.json
 
 A casebook of {cases:,} cases ({of}), {queries} queries that it does not hold, as JPEGs of 600x450,
 `dermtwin serve` in processes of its own, {cores} cores shared with whoever asks. Beside it stands
@@ -24,6 +29,13 @@ shared with others: figures fall where they work, and what encoding alone takes 
 
 | | asked for | reach for | measured | encoding alone |
 |---|---|---|---|---|"""
+
+MALFORMED = """| {requests:,} malformed requests: answers of class 5xx | 0 | 0 | {5xx} | |
+| how much the server's memory grew meanwhile | < 50 MB | | {memory_growth_mb:.0f} MB | |
+
+The malformed requests: half made up by schemathesis from the API's description, right and wrong
+ones in turn, half searches by picture files that are cut short or have bits turned over.
+{2xx:,} of them were answered, {4xx:,} refused."""
 
 TRUST = """
 How far an answer is to be trusted was measured apart: [trust.md](trust.md). What holds without a
@@ -82,16 +94,19 @@ ROWS: Mapping[str, tuple[str, str, str, str]] = {
 
 def main() -> None:
     """Read what was measured and write the page."""
-    write_page(__doc__, lambda file: page(json.loads(file.read_text())))
+    write_page(__doc__, page)
 
 
-def page(measured: Mapping[str, Any]) -> Iterator[str]:
+def page(results: Path) -> Iterator[str]:
     """The page's lines."""
+    measured: Mapping[str, Any] = json.loads((results / "page.json").read_text())
+    malformed = json.loads((results / "malformed.json").read_text())
     yield INTRODUCTION.format(**measured)
     for row in measured["rows"]:
         what, least, reach, form = ROWS[row["what"]]
         alone = form.format(row["obvious"]) if "obvious" in row else ""
         yield f"| {what} | {least} | {reach} | {form.format(row['ours'])} | {alone} |"
+    yield MALFORMED.format(**malformed)
     yield TRUST
     for what, test in TESTS.items():
         yield f"| {what} | `{test if '/' in test else f'tests/web/{test}'}` |"
