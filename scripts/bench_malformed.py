@@ -14,10 +14,7 @@ import http.client
 import io
 import json
 import random
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -27,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
-from bench_page import account, wait_until_ready
+from bench_page import account, started
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from PIL import Image
@@ -96,17 +93,8 @@ def main() -> None:
 @contextlib.contextmanager
 def serving(book: Path, token: str, *, count: int) -> Iterator[Server]:
     """A server of one worker that lets anybody ask as often as they like."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-c", SERVER, str(book), str(port)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until_ready(port, process)
+    with started("-c", SERVER, book) as (port, process):
         yield Server(port, process, token, warm_after=round(WARMED_UP * count))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
 
 
 def send_made_up(server: Server, *, count: int) -> None:

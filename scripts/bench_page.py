@@ -181,27 +181,33 @@ def account(book: Path) -> Iterator[str]:
 @contextmanager
 def serving(book: Path, *, workers: int) -> Iterator[int]:
     """`dermtwin serve` in processes of its own; gives its port."""
+    program = ("-c", "from dermtwin.cli import main; main()", "serve")
+    words = ("--casebook", book, "--workers", workers, "--port")
+    with started(*program, *words) as (port, _):
+        yield port
+
+
+@contextmanager
+def started(*words: object) -> Iterator[tuple[int, subprocess.Popen]]:
+    """Python with these words and a free port as the last one: a server, once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["serve", "--casebook", book, "--port", port, "--workers", workers]
-    program = [sys.executable, "-c", "from dermtwin.cli import main; main()"]
     process = subprocess.Popen(
-        [*program, *map(str, words)],
+        [sys.executable, *map(str, words), str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        wait_until_ready(port, process)
-        yield port
+        _wait_until_ready(port, process)
+        yield port, process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
 
 
-def wait_until_ready(port: int, process: subprocess.Popen) -> None:
-    """Wait for a server that is starting, a minute at most."""
+def _wait_until_ready(port: int, process: subprocess.Popen) -> None:
     for _ in range(600):
         if process.poll() is not None:
             break

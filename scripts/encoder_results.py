@@ -96,7 +96,7 @@ def _views(by_views: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield "`dermtwin evaluate dermtwin-base --views N`: turned by quarters (4), mirrored too (8)."
     yield "The nearest view ranks, the mean of the views votes; the gallery is as it is."
     yield ""
-    yield f"| measure | {' | '.join(f'{each} view(s)' for each in by_views)} |"
+    yield f"| measure | {' | '.join(f'views: {each}' for each in by_views)} |"
     yield f"|---|{'---|' * len(by_views)}"
     for measure in next(iter(by_views.values())):
         cells = " | ".join(_figure(each[measure]) for each in by_views.values())

@@ -14,14 +14,7 @@ from dermtwin.evaluation.protocols import BALANCED, GALLERY
 from dermtwin.evaluation.subjects import DIAGNOSIS
 from dermtwin.evaluation.summary import MAP_MICRO, vote_auc
 from dermtwin.files import write_text
-
-OF_DIAGNOSES = (
-    "precision@1, macro",
-    "precision@10, macro",
-    "precision@10, micro",
-    "mAP, macro",
-    "mAP, micro",
-)
+from dermtwin.learning.quality import OF_DIAGNOSES
 
 
 def main() -> None:

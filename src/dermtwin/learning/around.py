@@ -58,6 +58,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
     curve: Sequence[dict[str, Any]],
     device: torch.device,
     beside: TrainingImages | None = None,
+    learnt_from: TrainingImages | None = None,
 ) -> CardDetails:
     """What the card says of a training.
 
@@ -68,8 +69,9 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
         curve: its losses, point by point.
         device: that it ran on.
         beside: further images that it learnt from.
+        learnt_from: both together; None: there are no further ones.
     """
-    learnt_from = images if beside is None else images.beside(beside)
+    learnt_from = learnt_from or images
     drawn = f"; the images are {DRAWN_NOTICE}" if learnt_from.is_drawn else ""
     training = {
         "settings": asdict(settings),

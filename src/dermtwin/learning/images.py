@@ -48,10 +48,10 @@ class TrainingImages:
         return len(self.lesions)
 
     def beside(self, others: "TrainingImages") -> "TrainingImages":
-        """These and others, in this order.
+        """These and others, in this order, whose views are as large.
 
         Raises:
-            DatasetError: they share a case, or the views' sizes differ.
+            DatasetError: they share a case.
         """
         names = {case.isic_id for case in self.cases}
         shared = [case.isic_id for case in others.cases if case.isic_id in names]

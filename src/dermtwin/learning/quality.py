@@ -20,13 +20,15 @@ from dermtwin.learning.images import TrainingImages
 from dermtwin.running import Track, in_order
 
 _OF_CLASSES = ("precision@10", MAP_MICRO, vote_auc(16))
-_OF_DIAGNOSES = (
+OF_DIAGNOSES = (
     "precision@1, macro",
     "precision@10, macro",
     "precision@10, micro",
     "mAP, macro",
     "mAP, micro",
 )
+"""What is told of diagnoses."""
+
 _BOOTSTRAP_SEED = 0
 
 
@@ -130,7 +132,7 @@ def _protocol(compared: Compared, protocol: str, design: Design) -> dict[str, Fi
     if DIAGNOSIS in levels:
         resamples = resample(scores.clusters, seed=design.seed)
         of_diagnoses = summarise_level(levels[DIAGNOSIS], resamples=resamples).figures
-        figures |= {f"diagnoses: {name}": of_diagnoses[name] for name in _OF_DIAGNOSES}
+        figures |= {f"diagnoses: {name}": of_diagnoses[name] for name in OF_DIAGNOSES}
     return figures
 
 

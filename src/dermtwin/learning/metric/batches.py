@@ -13,8 +13,6 @@ from dermtwin.learning.metric.losses import Labels, Mixed
 from dermtwin.learning.metric.sampling import BalancedSampler, Indices
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 
-_STRIDE = 32
-
 LARGER = 1.25
 """Training pictures are kept this much larger than the input, so that crops of them are sharp."""
 
@@ -103,9 +101,8 @@ class MetricBatches:
 
     def _size(self, step: int) -> int:
         """Pixels on each side of a step's pictures: sizes grow in equal parts of the training."""
-        chosen, last = self._settings.optimiser, self._settings.input.size
-        sizes = range(chosen.first_size or last, last + _STRIDE, _STRIDE)
-        return sizes[min(step * len(sizes) // (chosen.epochs * self.per_epoch), len(sizes) - 1)]
+        sizes, steps = self._settings.sizes, self._settings.optimiser.epochs * self.per_epoch
+        return sizes[min(step * len(sizes) // steps, len(sizes) - 1)]
 
     def _mixed(self, images: Tensor, rows: Indices, step: int) -> tuple[Tensor, Mixed]:
         """Each picture with the one as far from the batch's end, all by the same share."""

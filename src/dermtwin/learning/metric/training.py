@@ -49,7 +49,7 @@ class _Material:
         spec: of the input.
         learnt_from: all that is learnt from, larger.
         images: those of them that figures and distances are told of.
-        beside: the others.
+        beside: the others, larger.
         validation: nothing is learnt from them.
     """
 
@@ -121,6 +121,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
                 curve=[_plain(point) for point in trained.curve],
                 device=training_device(),
                 beside=material.beside,
+                learnt_from=material.learnt_from,
             ),
             track=track,
         )
@@ -158,11 +159,12 @@ def _material(
         load_images, preparation=None if recipe is None else Preparation(recipe), track=track
     )
     learnt_from = load(dataset, larger)
+    others = None if beside is None else load(beside, larger)
     return _Material(
         spec=spec,
-        learnt_from=learnt_from if beside is None else learnt_from.beside(load(beside, larger)),
+        learnt_from=learnt_from if others is None else learnt_from.beside(others),
         images=load(dataset, spec),
-        beside=None if beside is None else load(beside, spec),
+        beside=others,
         validation=None if validation is None else load(validation, spec),
     )
 

@@ -217,3 +217,9 @@ class MetricTrainingSettings:
                 f"bits.prefix {self.bits.prefix} must be below head.bits {self.head.bits}; 0 does "
                 "without."
             )
+
+    @property
+    def sizes(self) -> range:
+        """Pixels on each side of the training's pictures, from the first to the input's."""
+        last = self.input.size
+        return range(self.optimiser.first_size or last, last + _STRIDE, _STRIDE)
