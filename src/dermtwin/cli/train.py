@@ -20,6 +20,12 @@ def command(
     validation: Annotated[
         Path | None, typer.Option(help="A dataset to measure the encoder's quality on.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="An encoder to start from, such as dermtwin-base (method metric)."
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,6 +49,7 @@ def command(
         out=out,
         beside=beside,
         validation=validation,
+        start=start,
         overrides=overrides or (),
         restart=restart,
         track=track,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dermtwin.encoders import Encoder
 from dermtwin.learning.checkpoint import Identity
 from dermtwin.learning.configuration import AnySettings, flat_settings
 from dermtwin.learning.export import CardDetails
@@ -39,11 +40,15 @@ def title_of(settings: AnySettings, images: TrainingImages) -> str:
 
 
 def identity_of(
-    settings: AnySettings, images: TrainingImages, validation: TrainingImages | None
+    settings: AnySettings,
+    images: TrainingImages,
+    validation: TrainingImages | None,
+    *,
+    start: Encoder | None = None,
 ) -> Identity:
     """What must be the same for a training to be continued."""
     return Identity(
-        settings=flat_settings(settings),
+        settings=flat_settings(settings) | ({"start": start.id} if start else {}),
         data=images.fingerprint,
         validation=validation.fingerprint if validation else "",
         defaults=flat_settings(type(settings)()),
@@ -59,6 +64,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
     device: torch.device,
     beside: TrainingImages | None = None,
     learnt_from: TrainingImages | None = None,
+    start: Encoder | None = None,
 ) -> CardDetails:
     """What the card says of a training.
 
@@ -70,6 +76,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
         device: that it ran on.
         beside: further images that it learnt from.
         learnt_from: both together; None: there are no further ones.
+        start: the encoder whose weights it started from.
     """
     learnt_from = learnt_from or images
     drawn = f"; the images are {DRAWN_NOTICE}" if learnt_from.is_drawn else ""
@@ -78,6 +85,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
         "seed": settings.seed,
         "data": images.described(),
         "beside": beside.described() if beside else None,
+        "start": _described(start) if start else None,
         "validation": validation.described() if validation else None,
         "losses": list(curve),
         "torch": torch.__version__,
@@ -86,6 +94,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
     licence = (
         "The weights are for whoever trained them to license; the licences of the images that they "
         f"were made from hold beside that: {learnt_from.licences}{drawn}."
+        + (f" They started from {start.label}: {start.card.licence}" if start else "")
     )
     return CardDetails(
         name=settings.name,
@@ -93,3 +102,7 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
         training=training,
         licence=licence,
     )
+
+
+def _described(start: Encoder) -> dict[str, Any]:
+    return {"id": start.id, "name": start.card.name, "training": start.card.training}

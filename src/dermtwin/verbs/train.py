@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dermtwin.datasets import Dataset, read_dataset
+from dermtwin.encoders import Encoder
 from dermtwin.errors import MissingExtraError, SettingsError
 from dermtwin.learning.configuration import read_settings
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
@@ -21,6 +22,7 @@ def train(
     out: str | Path,
     beside: str | Path | None = None,
     validation: str | Path | None = None,
+    start: str | Path | None = None,
     overrides: Sequence[str] = (),
     restart: bool = False,
     track: Track = untracked,
@@ -40,6 +42,8 @@ def train(
         beside: a dataset to learn from as well, `metric` alone; the card's distances and figures
             are of `dataset` without it. A diagnosis must be spelt alike in both.
         validation: a dataset to measure loss and quality on, with nothing learnt from it.
+        start: an encoder to start from instead of ImageNet's weights, `metric` alone: one that
+            `train` made with the same backbone and codes, such as the one that ships.
         overrides: settings such as `loss.margin=1.5`, which win over the file's.
         restart: forget an unfinished training and begin anew.
         track: looks on while images are read, steps are made and the export is checked.
@@ -50,10 +54,11 @@ def train(
             other settings or images.
         DatasetError: a dataset cannot be used as asked; all faults are told at once.
         DermtwinError: the loss stops being a number, or a file cannot be written.
-        EncoderError: the exported file does not give the network's own codes.
+        EncoderError: the exported file does not give the network's own codes, or `start` is none.
     """
     settings = read_settings(Path(config), overrides=overrides)
     _refuse_without_packages()
+    first = None if start is None else Encoder.open(start)
     given = _faultless(dataset, track=track)
     more = None if beside is None else _faultless(beside, track=track)
     unseen = None if validation is None else _faultless(validation, track=track)
@@ -67,9 +72,12 @@ def train(
             out=Path(out),
             beside=more,
             validation=unseen,
+            start=first,
             restart=restart,
             track=track,
         )
+    if first is not None:
+        raise SettingsError("the paper's network starts from nothing; leave `start` out.")
     if more is not None:
         raise SettingsError("the paper's network learns from one dataset; leave `beside` out.")
     from dermtwin.learning.training import train_encoder  # noqa: PLC0415

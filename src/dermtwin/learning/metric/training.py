@@ -1,6 +1,7 @@
 """A metric training from dataset to encoder file."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermtwin.datasets import Dataset
-from dermtwin.encoders import REGIONS, InputSpec, normalised
+from dermtwin.encoders import REGIONS, Encoder, InputSpec, normalised
+from dermtwin.errors import SettingsError
 from dermtwin.learning import curve, devices
 from dermtwin.learning.around import (
     details_of,
@@ -31,6 +33,7 @@ from dermtwin.learning.metric.network import (
     first_network,
 )
 from dermtwin.learning.metric.objective import Objective
+from dermtwin.learning.metric.starting import start_from
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.metric.validation import macro_map
 from dermtwin.learning.report import EpochLoss, TrainReport
@@ -39,6 +42,7 @@ from dermtwin.preparation import Preparation
 from dermtwin.running import Track, untracked
 
 _ROWS = 64
+_PICTURED = 32  # batches whose statistics an encoder's normalisations are given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class _Material:
         images: those of them that figures and distances are told of.
         beside: the others, larger.
         validation: nothing is learnt from them.
+        start: whose weights the network starts from.
     """
 
     spec: InputSpec
@@ -58,6 +63,7 @@ class _Material:
     images: TrainingImages
     beside: TrainingImages | None
     validation: TrainingImages | None
+    start: Encoder | None
 
 
 def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
@@ -67,6 +73,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
     out: Path,
     beside: Dataset | None = None,
     validation: Dataset | None = None,
+    start: Encoder | None = None,
     restart: bool = False,
     track: Track = untracked,
 ) -> TrainReport:
@@ -81,21 +88,25 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         beside: more images to learn from; the card's distances and its gallery are without them.
         validation: images to measure quality on; nothing is learnt from them, but with
             `optimiser.patience` they decide when to stop.
+        start: whose weights to start from; None: the backbone's own, and random ones.
         restart: forget an unfinished training of the same name.
         track: looks on while images are read and steps are made.
 
     Raises:
         DatasetError: images that cannot be read, or a class with one lesion alone.
-        SettingsError: an unfinished training there has other settings or images, or the backbone's
-            weights are not installed.
+        SettingsError: an unfinished training there has other settings or images, the backbone's
+            weights are not installed, or `start` is of another network.
         DermtwinError: the loss stops being a number, or the file cannot be written.
         EncoderError: the export is not as the network.
     """
     began, several = time.monotonic(), settings.optimiser.devices > 1
     if several:
         devices.refuse_without_guard()
-    material = _material(settings, dataset, beside, validation, track=track)
-    checkpoint = Checkpoint(out, identity_of(settings, material.learnt_from, material.validation))
+    if settings.optimiser.start_share and start is None:
+        raise SettingsError("optimiser.start_share needs an encoder to start from (--from).")
+    material = _material(settings, dataset, beside, validation, start=start, track=track)
+    identity = identity_of(settings, material.learnt_from, material.validation, start=start)
+    checkpoint = Checkpoint(out, identity)
     if restart:
         checkpoint.discard()
     batches = _batches(settings, material)
@@ -122,6 +133,7 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
                 device=training_device(),
                 beside=material.beside,
                 learnt_from=material.learnt_from,
+                start=start,
             ),
             track=track,
         )
@@ -143,12 +155,13 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
     )
 
 
-def _material(
+def _material(  # noqa: PLR0913 - all that it is made of
     settings: MetricTrainingSettings,
     dataset: Dataset,
     beside: Dataset | None,
     validation: Dataset | None,
     *,
+    start: Encoder | None,
     track: Track,
 ) -> _Material:
     mean, std = mean_and_deviation(settings.backbone)
@@ -166,6 +179,7 @@ def _material(
         images=load(dataset, spec),
         beside=others,
         validation=None if validation is None else load(validation, spec),
+        start=start,
     )
 
 
@@ -193,31 +207,49 @@ def _trained(
     checkpoint: Checkpoint,
     track: Track,
 ) -> Trained:
-    network, objective = _first(settings, batches, training_device())
-    return train_network(
+    network, objective = _first(settings, material.start, batches, training_device())
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    trained = train_network(
         network,
         batches=batches,
         loss=objective,
-        pace=_pace(settings, batches, network, objective),
+        pace=_pace(settings, batches, network, objective, is_started=material.start is not None),
         checkpoint=checkpoint,
         measure=lambda _, now: _measured(now, material),
         track=track,
     )
+    _mix_in(first, trained.network, share=settings.optimiser.start_share)
+    return trained
+
+
+def _mix_in(first: Mapping[str, Tensor], network: nn.Module, *, share: float) -> None:
+    """Let weights keep a share of those that they started from (Wortsman 2022, "WiSE-FT")."""
+    if share:
+        state = network.state_dict()
+        for name, value in first.items():
+            if value.is_floating_point():
+                state[name].lerp_(value, share)
 
 
 def _first(
-    settings: MetricTrainingSettings, batches: MetricBatches, device: torch.device
+    settings: MetricTrainingSettings,
+    start: Encoder | None,
+    batches: MetricBatches,
+    device: torch.device,
 ) -> tuple[MetricNetwork, Objective]:
     """Network and losses before training, the same for the same seed."""
     precision: torch.dtype = getattr(torch, settings.optimiser.precision)
     network = first_network(
         settings.backbone, settings.head, seed=settings.seed, precision=precision
     )
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start is not None:
+        pictures = (batches.draw(step)[0] for step in range(_PICTURED))
+        start_from(network, start, pictures=pictures)
     devices.synchronise(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         objective = Objective(settings, malignant_of=batches.diagnoses.malignant_of)
-    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.train(), objective.to(device)
 
 
@@ -226,14 +258,18 @@ def _pace(
     batches: MetricBatches,
     network: MetricNetwork,
     objective: Objective,
+    *,
+    is_started: bool,
 ) -> Pace:
     chosen = settings.optimiser
     bits = [] if network.bits is None else list(network.bits.parameters())
-    heads = [*network.code.parameters(), *bits, *objective.parameters()]
+    backbone, heads = list(network.backbone.parameters()), [*network.code.parameters(), *bits]
+    # What has learnt already moves at the backbone's rate, what starts at random at the other.
+    learnt, new = ([*backbone, *heads], []) if is_started else (backbone, heads)
     return Pace(
         rates=[
-            (chosen.backbone_rate, list(network.backbone.parameters())),
-            (chosen.head_rate, heads),
+            (chosen.backbone_rate, learnt),
+            (chosen.head_rate, [*new, *objective.parameters()]),
         ],
         steps=chosen.epochs * batches.per_epoch,
         every=chosen.measured_every * batches.per_epoch,

@@ -145,6 +145,8 @@ class MetricOptimiserSettings:
         precision: of the backbone's multiplications while it is trained.
         first_size: pixels on each side of the first pictures; they grow to input.size in steps of
             32, each for as long (Tan 2021, "progressive learning"); 0: that of the input all along.
+        start_share: with an encoder to start from, its weights' share in the final ones (Wortsman
+            2022, "WiSE-FT").
     """
 
     epochs: int = 30
@@ -158,6 +160,7 @@ class MetricOptimiserSettings:
     devices: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     first_size: int = 0
+    start_share: float = 0.0
 
     def __post_init__(self) -> None:
         bounds = {"epochs": 100_000, "measured_every": 100_000, "threads": 1024, "devices": 1024}
@@ -172,6 +175,8 @@ class MetricOptimiserSettings:
         refuse("optimiser.average", average, unless=0 <= average < 1, need="from 0, below 1")
         fits = self.first_size >= 0 and self.first_size % _STRIDE == 0
         refuse("optimiser.first_size", self.first_size, unless=fits, need="0 or a multiple of 32")
+        share = self.start_share
+        refuse("optimiser.start_share", share, unless=0 <= share < 1, need="from 0, below 1")
         refuse("optimiser.patience", self.patience, unless=self.patience >= 0, need="0 or more")
 
 
