@@ -1,6 +1,7 @@
 """How well a picture shows its lesion: a number each, and a sentence where it falls short."""
 
 from collections.abc import Iterator
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -35,7 +36,8 @@ def judge(view: Rgb, *, lens: Mask, lesion: Mask | None, size: tuple[int, int]) 
     red, green, blue = (view[..., channel].astype(np.float32) for channel in range(3))
     grey = (red + green + blue) / np.float32(3)
     channels = red[seen], green[seen], blue[seen]
-    least, most = np.minimum.reduce(channels), np.maximum.reduce(channels)
+    # `reduce` would join the three into one array first.
+    least, most = reduce(np.minimum, channels), reduce(np.maximum, channels)
     clipped = (least >= _WHITE) | (most <= _BLACK)
     return Quality(
         sharpness=_sharpness(grey, seen),
