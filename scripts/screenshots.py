@@ -18,7 +18,7 @@ import dermtwin
 from dermtwin.web.application import create_app
 
 # Of this lesion the casebook keeps other photographs, so that something near is there to find.
-QUERY = "DRAWN_0000073"
+QUERY = "DRAWN_0000112"
 WIDE = {"width": 1280, "height": 1080}
 PHONE = {"width": 390, "height": 844}
 JPEG = {"type": "jpeg", "quality": 86}
