@@ -88,9 +88,7 @@ class Asked:
 
     def ask(self) -> None:
         """One question."""
-        changes = self.casebook.changes(since=self.gallery.version, dimension=DIMENSION)
-        if changes.version != self.gallery.version:
-            self.gallery.apply(changes.entries, removed=changes.removed, version=changes.version)
+        self.gallery = self.casebook.refreshed(self.gallery)
         query = self.rng.standard_normal((1, DIMENSION), np.float32)
         self.gallery.snapshot().search(query, k=10)
 

@@ -99,9 +99,7 @@ def record(folder: Path, *, count: int) -> dict[str, float]:
 def start(where: Path) -> None:
     """What a worker does before it can answer, and its first answer."""
     with Casebook.open(where) as casebook:
-        changes = casebook.changes(since=0, dimension=DIMENSION)
-    gallery = Gallery(dimension=DIMENSION)
-    gallery.apply(changes.entries, version=changes.version)
+        gallery = casebook.refreshed(Gallery(dimension=DIMENSION))
     gallery.snapshot().search(np.zeros((1, DIMENSION), np.float32), k=10)
 
 

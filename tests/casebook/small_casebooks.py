@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermtwin.casebook import Casebook
+from dermtwin.casebook import Casebook, reading
+from dermtwin.casebook.records import current_encoder
 from dermtwin.encoders import Card, Encoder, InputSpec, OutputSpec, write_encoder
+from dermtwin.gallery import Entries
 from dermtwin.preparation import Recipe
 from dermtwin.vocabulary import FIELDS, Case
 
@@ -204,10 +206,26 @@ def acknowledged(lines: Iterable[str]) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith("in ") and line.endswith(" .")}
 
 
+def all_entries(casebook: Casebook) -> Entries:
+    """What a gallery is filled with, in one."""
+    with casebook.reading() as connection:
+        encoder = current_encoder(connection)
+        assert encoder is not None
+        parts = [*reading.all_entries(connection, encoder=encoder, dimension=5)]
+    parts = parts or [Entries.empty(5)]
+    bits = [part.bits for part in parts if part.bits is not None]
+    return Entries(
+        keys=np.concatenate([part.keys for part in parts]),
+        codes=np.concatenate([part.codes for part in parts]),
+        columns={name: [each for part in parts for each in part.columns[name]] for name in FIELDS},
+        bits=np.concatenate(bits) if len(bits) == len(parts) else None,
+    )
+
+
 def contents(casebook: Path) -> dict[str, Case]:
     """Every case of a casebook, each with its image and code looked at."""
     with Casebook.open(casebook) as opened:
-        entries = opened.changes(since=0, dimension=5).entries
+        entries = all_entries(opened)
         names = [str(name) for name in entries.columns["isic_id"]]
         records = opened.records(names)
         assert len(records) == len(names) == opened.counts()["cases"]

@@ -3,16 +3,18 @@
 from dataclasses import asdict, replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_casebooks import make_cases
+from small_casebooks import all_entries, make_cases
 
 from dermtwin.casebook import Casebook, NewImage, Placed, reading
 from dermtwin.casebook.bulk import place_all
 from dermtwin.casebook.placing import Outcome
-from dermtwin.casebook.records import EncoderRecord, current_encoder
-from dermtwin.casebook.schema import CASES, CHANGES, ENCODERS, IMAGES, LESIONS, PATIENTS
-from dermtwin.gallery import Entries
+from dermtwin.casebook.records import EncoderRecord, changed_keys, current_encoder
+from dermtwin.casebook.schema import CASES, CHANGES, CODES, ENCODERS, IMAGES, LESIONS, PATIENTS
+from dermtwin.errors import CasebookError
+from dermtwin.gallery import Entries, Gallery
 from dermtwin.images import Header
 from dermtwin.vocabulary import FIELDS, Case
 
@@ -44,7 +46,7 @@ def emptied(book: Casebook) -> EncoderRecord:
 
 def held(book: Casebook) -> dict[str, object]:
     """All that must not depend on the way in; keys and secrets do."""
-    entries = book.changes(since=0, dimension=5).entries
+    entries = all_entries(book)
     names = [str(name) for name in entries.columns["isic_id"]]
     with book.reading() as connection:
         images = connection.execute(IMAGES.select().order_by(IMAGES.c.sha256)).all()
@@ -126,8 +128,10 @@ def test_all_fields_are_read_as_they_stand(place, monkeypatch) -> None:
             with book.writing() as connection:
                 rows = [(case, image_of(int(case.isic_id[-7:]))) for case in part]
                 place_all(connection, rows, encoder=encoder)
-        whole = book.changes(since=0, dimension=5).entries
-        delta = book.changes(since=version, dimension=5).entries
+        whole = all_entries(book)
+        with book.reading() as connection:
+            keys = changed_keys(connection, since=version)
+            delta = reading.entries(connection, encoder=encoder, dimension=5, keys=keys)
         for entries, expected in ((whole, cases), (delta, cases[45:])):
             images = [image_of(int(case.isic_id[-7:])) for case in expected]
             assert np.array_equal(entries.codes, [image.vector for image in images])
@@ -149,10 +153,61 @@ def test_a_name_with_any_letter_is_found_again(tmp_path) -> None:
             with book.writing() as connection:
                 placed = place_all(connection, rows, encoder=encoder)
             assert {each.outcome for each in placed} == {expected}
-        assert list(book.changes(since=0, dimension=5).entries.columns["lesion_id"]) == names
+        assert list(all_entries(book).columns["lesion_id"]) == names
 
 
 def assert_columns(entries: Entries, cases: list[Case]) -> None:
     values = [asdict(case) for case in cases]
     for name in FIELDS:
         assert list(entries.columns[name]) == [each[name] for each in values], name
+
+
+def test_a_gallery_is_brought_up_to_the_record(place, monkeypatch) -> None:
+    """In parts, by what changed, and anew where another record lies there; always the same."""
+    monkeypatch.setattr(reading, "_AT_ONCE", 7)
+    cases = make_cases(40)
+
+    def names(gallery: Gallery) -> set[str]:
+        query = np.zeros((1, 5), np.float32)
+        (found,) = gallery.search(query, k=len(cases), every_image=True)
+        return {hit.isic_id for hit in found.hits}
+
+    def put(part: list[Case]) -> None:
+        with book.writing() as connection:
+            rows = [(case, image_of(int(case.isic_id[-7:]))) for case in part]
+            place_all(connection, rows, encoder=encoder)
+
+    with Casebook.open_or_make(place) as book:
+        encoder = emptied(book)
+        empty = Gallery(dimension=5)
+        assert len(book.refreshed(empty)) == 0
+        put(cases[:30])
+        first = book.refreshed(empty)
+        assert names(first) == {case.isic_id for case in cases[:30]}
+        assert book.refreshed(first) is first
+        put(cases[30:])
+        assert book.refreshed(first) is first
+        assert first.version == book.version()
+        assert names(first) == {case.isic_id for case in cases}
+        ahead = Gallery(dimension=5)
+        ahead.apply(version=book.version() + 5)
+        anew = book.refreshed(ahead)
+        assert anew is not ahead
+        assert names(anew) == names(first)
+
+
+def test_a_code_of_another_length_is_told_and_the_record_stays_readable(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(reading, "_AT_ONCE", 7)
+    cases = make_cases(40)
+    with Casebook.open_or_make(tmp_path / "cases") as book:
+        encoder = emptied(book)
+        with book.writing() as connection:
+            rows = [(case, image_of(number)) for number, case in enumerate(cases)]
+            keys = [each.case_key or 0 for each in place_all(connection, rows, encoder=encoder)]
+            short = CODES.update().where(CODES.c.case_key == keys[16])
+            connection.execute(short.values(vector=b"1234"))
+        with pytest.raises(CasebookError, match="has not the 5 numbers"):
+            book.refreshed(Gallery(dimension=5))
+        assert len(book.all_records()) == len(cases)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_casebooks import (
     Process,
+    all_entries,
     change,
     contents,
     make_cases,
@@ -70,7 +71,7 @@ def files(path) -> dict[str, bytes]:
 def everything(path) -> dict[str, tuple]:
     """Each case with its image's digest and its code, whatever their numbers are."""
     with Casebook.open(path) as opened:
-        entries = opened.changes(since=0, dimension=5).entries
+        entries = all_entries(opened)
         codes = dict(zip(entries.keys.tolist(), entries.codes.tolist(), strict=True))
         found = opened.all_records()
         assert opened.counts()["cases"] == len(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_casebooks import change, make_cases, make_encoder, write_dataset
+from small_casebooks import all_entries, change, make_cases, make_encoder, write_dataset
 
 import dermtwin
 from dermtwin.casebook import Casebook, mapping
@@ -30,7 +30,7 @@ def points(place) -> dict[str, tuple[float, float]]:
 
 def codes(place) -> dict[str, np.ndarray]:
     with Casebook.open(place) as opened:
-        entries = opened.changes(since=0, dimension=5).entries
+        entries = all_entries(opened)
     return dict(zip(map(str, entries.columns["isic_id"]), entries.codes, strict=True))
 
 

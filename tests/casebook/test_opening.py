@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_casebooks import contents, make_cases, picture_of, state, write_dataset
+from small_casebooks import all_entries, contents, make_cases, picture_of, state, write_dataset
 from sqlalchemy import inspect, select
 
 from dermtwin.casebook import Casebook, migrations
@@ -168,7 +168,7 @@ def test_a_casebook_of_the_first_shape_is_brought_up_with_its_cases(
             keys = connection.scalars(select(table.c.audit_key)).all()
             assert len({*keys}) == len(keys) == count
             assert {len(key) for key in keys} == {16}
-        assert opened.changes(since=0, dimension=5).entries.bits is None
+        assert all_entries(opened).bits is None
     query = tmp_path / "query.jpg"
     query.write_bytes(picture_of(cases[0]))
     assert {hit.case.isic_id for hit in find(query, casebook=book).hits} == set()

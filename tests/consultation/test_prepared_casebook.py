@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_casebooks import make_encoder
+from small_casebooks import all_entries, make_encoder
 
 import dermtwin
 from dermtwin.casebook import Casebook
@@ -54,7 +54,7 @@ def test_add_and_find_cut_alike_and_say_so(drawn: Path, cropping: Path, tmp_path
     assert plain.summary().count(crop) == 1
 
     with Casebook.open(tmp_path / "cases") as casebook:
-        entries = casebook.changes(since=0, dimension=5).entries
+        entries = all_entries(casebook)
     kept = dict(zip(entries.columns["isic_id"], entries.codes, strict=True))
     for row in dataset:
         own = encoder.encode(row.image.read_bytes(), name="x").vectors()[0]

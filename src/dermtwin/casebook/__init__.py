@@ -1,7 +1,7 @@
 """The record of cases: schema, migrations, image files, change log, erasure, checks."""
 
 from dermtwin.casebook.auditing import Head
-from dermtwin.casebook.casebook import Casebook, Changes, EncoderChangedError
+from dermtwin.casebook.casebook import Casebook, EncoderChangedError
 from dermtwin.casebook.checking import CheckReport, check_casebook
 from dermtwin.casebook.forgetting import ForgetPlan, Kind
 from dermtwin.casebook.hashes import (
@@ -22,7 +22,6 @@ from dermtwin.casebook.writer import Writer, other_encoder
 
 __all__ = [
     "Casebook",
-    "Changes",
     "CheckReport",
     "EncoderChangedError",
     "EncoderRecord",

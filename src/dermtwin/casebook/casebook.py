@@ -1,8 +1,7 @@
 """A casebook, opened: what it holds, and what changed in it."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,29 +25,12 @@ from dermtwin.casebook.store import (
 )
 from dermtwin.casebook.store import IMAGES as IMAGE_FOLDER
 from dermtwin.errors import CasebookError
-from dermtwin.gallery import Entries, Exclusion
+from dermtwin.gallery import Exclusion, Gallery
 from dermtwin.images import digest
 
 
 class EncoderChangedError(CasebookError):
     """The casebook's codes are by another encoder now: open that, and read them all again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What changed after some moment, as of one later moment.
-
-    Attributes:
-        version: the number of the last change.
-        entries: cases that are new or altered.
-        removed: keys of cases that are gone.
-        is_whole: whether the entries are all cases, and whatever was known before is void.
-    """
-
-    version: int
-    entries: Entries
-    removed: tuple[int, ...]
-    is_whole: bool
 
 
 class Casebook:
@@ -218,17 +200,21 @@ class Casebook:
                 connection, isic_ids=isic_ids, lesion_id=lesion_id, patient_id=patient_id
             )
 
-    def changes(self, *, since: int, dimension: int, encoder_id: str | None = None) -> Changes:
-        """What changed after change `since`, by the current encoder; 0: everything.
+    def refreshed(self, gallery: Gallery, *, encoder_id: str | None = None) -> Gallery:
+        """The gallery, brought to what is committed by now, by the current encoder.
+
+        Returns:
+            The same one, changed in one step; a new one where it was empty, or where another
+            record lies here now.
 
         Args:
-            since: the number of the last change already known.
-            dimension: how many numbers the encoder's codes have.
+            gallery: one that was filled from here, or an empty one.
             encoder_id: by which encoder the codes must be; None: by whichever is current.
 
         Raises:
             EncoderChangedError: the current encoder is another.
         """
+        since, dimension = gallery.version, gallery.dimension
         with self.reading() as connection:
             version = records.version(connection)
             encoder = records.current_encoder(connection)
@@ -236,21 +222,23 @@ class Casebook:
                 raise EncoderChangedError(
                     f"the casebook {self.path} has another encoder now: {encoder.label}; ask again."
                 )
+            if since == version:
+                return gallery
             # A smaller number than was seen before: another record lies here now.
-            is_whole = since == 0 or version < since
-            keys = None if is_whole else records.changed_keys(connection, since=since)
-            if encoder is None or keys == []:
-                return Changes(
-                    version=version,
-                    entries=Entries.empty(dimension),
-                    removed=(),
-                    is_whole=is_whole,
-                )
+            if since == 0 or version < since or encoder is None:
+                gallery = Gallery(dimension=dimension)
+                if encoder is not None:
+                    parts = reading.all_entries(connection, encoder=encoder, dimension=dimension)
+                    with closing(parts):
+                        for part in parts:
+                            gallery.apply(part, version=0)
+                gallery.apply(version=version)
+                return gallery
+            keys = records.changed_keys(connection, since=since)
             entries = reading.entries(connection, encoder=encoder, dimension=dimension, keys=keys)
-        gone = set(keys or ()) - set(entries.keys.tolist())
-        return Changes(
-            version=version, entries=entries, removed=tuple(sorted(gone)), is_whole=is_whole
-        )
+        gone = set(keys) - set(entries.keys.tolist())
+        gallery.apply(entries, removed=gone, version=version)
+        return gallery
 
     def counts(self) -> dict[str, int]:
         """How many cases, lesions, patients, images and codes it holds, and the images' bytes."""

@@ -1,14 +1,15 @@
 """Codes and fields of many cases, read as columns.
 
 A million cases are read in seconds: the database packs the values of many cases into one, column by
-column, so that no row of them ever becomes an object; it does so while those before are unpacked.
-Names of lesions and patients are read once, not once a case.
+column, so that no row of them ever becomes an object; it does so while those before are unpacked,
+and taken in by who asked. Names of lesions and patients are read once, not once a case.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self, TypeVar
 
@@ -35,32 +36,67 @@ from dermtwin.gallery import Encoded, Entries
 
 T = TypeVar("T")
 
-_AT_ONCE = 2**14  # keys: some megabytes
+_AT_ONCE = 2**16  # keys: some 20 megabytes, and a block of a gallery
 
 _BITS = np.dtype(">u8")
 
+_OWNERS = (LESIONS.c.lesion_id, PATIENTS.c.patient_id)
+
 
 def entries(
-    connection: Connection, *, encoder: EncoderRecord, dimension: int, keys: Sequence[int] | None
+    connection: Connection, *, encoder: EncoderRecord, dimension: int, keys: Collection[int]
 ) -> Entries:
-    """The codes and fields of cases by one encoder, in the order of their keys.
+    """The codes and fields of some cases by one encoder, in the order of their keys.
 
     Args:
         connection: the record.
         encoder: whose codes.
         dimension: how many numbers each has.
-        keys: of which cases; None: of all. Those not there are passed over.
+        keys: of which cases; those not there are passed over.
 
     Raises:
         CasebookError: a code has another length.
     """
-    coded = select(func.count()).where(CODES.c.encoder_key == encoder.key)
-    count = len(keys) if keys is not None else connection.scalar(coded) or 0
-    read = _Read(np.empty((count, dimension), np.float32))
-    packing = _packed_cases(connection.dialect.name)
-    for packed in _packed(connection, packing, keys=keys, given={"encoder": encoder.key}):
+    packing, given = _packed_cases(connection.dialect.name), {"encoder": encoder.key}
+    read = _Read(dimension)
+    for packed in _of_keys(connection, packing, keys, given=given):
         read.take(packed)
-    return read.entries(connection, is_whole=keys is None)
+    owners = (_owners_of(connection, each, read.owners(each)) for each in _OWNERS)
+    return read.entries(tuple(owners))
+
+
+def all_entries(
+    connection: Connection, *, encoder: EncoderRecord, dimension: int
+) -> Generator[Entries, None, None]:
+    """The codes and fields of all cases by one encoder, in the order of their keys, in parts.
+
+    While a part is looked at, the next is on its way by this connection, which so must not be used
+    for anything else until all have come or the iterator is closed.
+
+    Args:
+        connection: the record.
+        encoder: whose codes.
+        dimension: how many numbers each has.
+
+    Raises:
+        CasebookError: a code has another length.
+    """
+    dialect = connection.dialect.name
+    packings = (*(_packed_names(dialect, each) for each in _OWNERS), _packed_cases(dialect))
+    packed = (
+        (place, row)
+        for place, packing in enumerate(packings)
+        for row in _ranges(connection, packing, given={"encoder": encoder.key})
+    )
+    owners = (_Owners(), _Owners())
+    with closing(_ahead(packed)) as coming:
+        for place, row in coming:
+            if place < len(owners):
+                owners[place].take(row)
+                continue
+            read = _Read(dimension)
+            read.take(row)
+            yield read.entries(owners)
 
 
 class _Labels:
@@ -89,61 +125,80 @@ class _Labels:
         return self._numbers.setdefault(value, len(self._numbers) - 1)
 
 
-@dataclass(slots=True)
-class _Read:
-    """What was read until now, in parts; of the codes, as they are the most, in their place."""
+class _Owners:
+    """Names of lesions or patients by their keys."""
 
-    codes: NDArray[np.float32]
-    keys: list[NDArray[np.int64]] = field(default_factory=list)
-    lesions: list[NDArray[np.int64]] = field(default_factory=list)
-    patients: list[NDArray[np.int64]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    bits: list[NDArray[np.uint64] | None] = field(default_factory=list)
-    labels: tuple[_Labels, ...] = field(
-        default_factory=lambda: tuple(_Labels() for _ in PLAIN_FIELDS)
-    )
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.int64]] = []
+        self._names: list[str] = []
+        self._keys: NDArray[np.int64] | None = None
+
+    def take(self, packed: Sequence[Any]) -> None:
+        """Take in a row of `_packed_names`; keys ascend."""
+        _, keys, names = packed
+        self._parts.append(_integers(keys))
+        self._names += json.loads(names)
+
+    def column(self, owners: NDArray[np.int64]) -> Encoded:
+        """The names for keys, 0 being nobody's: [N]; all names have been taken in."""
+        if self._keys is None:
+            self._keys = np.concatenate([np.empty(0, np.int64), *self._parts])
+        numbers = np.where(owners > 0, np.searchsorted(self._keys, owners), -1)
+        return Encoded(numbers.astype(np.int32), self._names)
+
+
+class _Read:
+    """What was read until now, in parts."""
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self._codes: list[NDArray[np.float32]] = []
+        self._keys: list[NDArray[np.int64]] = []
+        self._owners: dict[Column[str], list[NDArray[np.int64]]] = {each: [] for each in _OWNERS}
+        self._names: list[str] = []
+        self._bits: list[NDArray[np.uint64] | None] = []
+        self._labels = tuple(_Labels() for _ in PLAIN_FIELDS)
 
     def take(self, packed: Sequence[Any]) -> None:
         """Take in a row of `_packed_cases`."""
-        count, keys, names, lesions, patients, *rest = packed
-        vectors, shortest, longest, bits, fewest, most, *labels = rest
-        there = len(self.names)
-        self.keys.append(_integers(keys))
-        self.names += json.loads(names)
-        self.lesions.append(_integers(lesions))
-        self.patients.append(_integers(patients))
-        dimension = self.codes.shape[1]
-        if {shortest, longest} != {VECTOR.itemsize * dimension}:
+        count, keys, names, *rest = packed
+        lesions, patients, vectors, shortest, longest, bits, fewest, most, *labels = rest
+        self._keys.append(_integers(keys))
+        self._names += json.loads(names)
+        for parts, owners in zip(self._owners.values(), (lesions, patients), strict=True):
+            parts.append(_integers(owners))
+        if {shortest, longest} != {VECTOR.itemsize * self._dimension}:
             raise CasebookError(
-                f"a code here has not the {dimension} numbers of the encoder; "
+                f"a code here has not the {self._dimension} numbers of the encoder; "
                 "dermtwin check tells more."
             )
-        codes = np.frombuffer(vectors, VECTOR).reshape(count, dimension)
-        self.codes[there : there + count] = codes
+        codes = np.frombuffer(vectors, VECTOR).reshape(count, self._dimension)
+        self._codes.append(codes.astype(np.float32, copy=False))
         has_all = {fewest, most} == {_BITS.itemsize} and len(bits) == count * _BITS.itemsize
-        self.bits.append(np.frombuffer(bits, _BITS).astype(np.uint64) if has_all else None)
-        for each, column in zip(self.labels, labels, strict=True):
+        self._bits.append(np.frombuffer(bits, _BITS).astype(np.uint64) if has_all else None)
+        for each, column in zip(self._labels, labels, strict=True):
             each.take(column, count=count)
 
-    def entries(self, connection: Connection, *, is_whole: bool) -> Entries:
-        if not self.keys:
-            return Entries.empty(self.codes.shape[1])
-        columns: dict[str, Sequence[str | int | None]] = {"isic_id": self.names}
-        for name, column, parts in (
-            ("lesion_id", LESIONS.c.lesion_id, self.lesions),
-            ("patient_id", PATIENTS.c.patient_id, self.patients),
-        ):
-            owners = np.concatenate(parts)
-            columns[name] = _named(connection, column, owners, is_whole=is_whole)
-        for name, labels in zip(PLAIN_FIELDS, self.labels, strict=True):
+    def owners(self, column: Column[str]) -> NDArray[np.int64]:
+        """The keys of each case's lesion or patient; 0: nobody's."""
+        return np.concatenate([np.empty(0, np.int64), *self._owners[column]])
+
+    def entries(self, owners: Sequence[_Owners]) -> Entries:
+        """All of it, with the names of the owners."""
+        if not self._keys:
+            return Entries.empty(self._dimension)
+        columns: dict[str, Sequence[str | int | None]] = {"isic_id": self._names}
+        for column, theirs in zip(_OWNERS, owners, strict=True):
+            columns[column.name] = theirs.column(self.owners(column))
+        for name, labels in zip(PLAIN_FIELDS, self._labels, strict=True):
             columns[name] = labels.column()
-        known = [part for part in self.bits if part is not None]
+        known = [part for part in self._bits if part is not None]
         return Entries(
-            keys=np.concatenate(self.keys),
-            codes=self.codes[: len(self.names)],
+            keys=np.concatenate(self._keys),
+            codes=np.concatenate(self._codes),
             columns=columns,
             # A case without bits, and there is no searching by them.
-            bits=np.concatenate(known) if len(known) == len(self.bits) else None,
+            bits=np.concatenate(known) if len(known) == len(self._bits) else None,
         )
 
 
@@ -228,38 +283,36 @@ def _joined(dialect: str, column: Column[bytes], *, by: Column[int]) -> ColumnEl
     return cast(func.group_concat(column, ""), LargeBinary)
 
 
-def _packed(
+def _of_keys(
     connection: Connection,
     packing: _Packing,
+    keys: Collection[int],
     *,
-    keys: Sequence[int] | None,
-    given: Mapping[str, int],
+    given: Mapping[str, int] | None = None,
 ) -> Iterator[Sequence[Any]]:
-    """What a packing gives, for all there are or for these keys, in parts."""
-    rows: Iterable[Sequence[Any]]
-    if keys is None:
-        rows = _ahead(_ranges(connection, packing, given=given))
-    else:
-        rows = (
-            connection.execute(packing.of_keys, {"keys": part, **given}).one()
-            for part in chunks(sorted(keys), size=MANY)
-        )
-    return (row for row in rows if row[0])
+    """What a packing gives for these keys, in parts and in their order."""
+    for part in chunks(sorted(keys), size=MANY):
+        row = connection.execute(packing.of_keys, {"keys": part, **(given or {})}).one()
+        if row[0]:
+            yield row
 
 
 def _ranges(
     connection: Connection, packing: _Packing, *, given: Mapping[str, int]
 ) -> Iterator[Sequence[Any]]:
+    """What a packing gives for all keys there are, in parts and in their order."""
     first = connection.scalar(select(func.min(packing.key)))
     if first is None:
         return
     last = connection.scalar(select(func.max(packing.key))) or 0
     for start in range(first, last + 1, _AT_ONCE):
         part = {**given, "first": start, "last": start + _AT_ONCE - 1}
-        yield connection.execute(packing.of_range, part).one()
+        row = connection.execute(packing.of_range, part).one()
+        if row[0]:
+            yield row
 
 
-def _ahead(parts: Iterator[T]) -> Iterator[T]:
+def _ahead(parts: Iterator[T]) -> Generator[T, None, None]:
     """Each part, while a thread gets the next: a database works without Python's lock."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, parts, None)
@@ -272,15 +325,10 @@ def _integers(packed: str) -> NDArray[np.int64]:
     return np.fromstring(packed[1:-1], np.int64, sep=",")
 
 
-def _named(
-    connection: Connection, column: Column[str], owners: NDArray[np.int64], *, is_whole: bool
-) -> Encoded:
-    """The names of lesions or patients for their keys, 0 being nobody's: [N]."""
+def _owners_of(connection: Connection, column: Column[str], owners: NDArray[np.int64]) -> _Owners:
+    """The names of those lesions or patients that are among the owners."""
     packing = _packed_names(connection.dialect.name, column)
-    distinct = None if is_whole else np.unique(owners[owners > 0]).tolist()
-    keys, names = [np.empty(0, np.int64)], []
-    for _, some, theirs in _packed(connection, packing, keys=distinct, given={}):
-        keys.append(_integers(some))
-        names += json.loads(theirs)
-    numbers = np.where(owners > 0, np.searchsorted(np.concatenate(keys), owners), -1)
-    return Encoded(numbers.astype(np.int32), names)
+    found = _Owners()
+    for packed in _of_keys(connection, packing, np.unique(owners[owners > 0]).tolist()):
+        found.take(packed)
+    return found

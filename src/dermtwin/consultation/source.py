@@ -73,15 +73,7 @@ class Source:
     def refresh(self) -> Snapshot:
         """Bring the gallery up to what is committed; raises EncoderChangedError."""
         with self._refreshing:
-            changes = self._casebook.changes(
-                since=self.gallery.version, dimension=self._dimension, encoder_id=self.encoder.id
-            )
-            if changes.is_whole:
-                self.gallery = Gallery(dimension=self._dimension)
-            if changes.is_whole or changes.version != self.gallery.version:
-                self.gallery.apply(
-                    changes.entries, removed=changes.removed, version=changes.version
-                )
+            self.gallery = self._casebook.refreshed(self.gallery, encoder_id=self.encoder.id)
             return self.gallery.snapshot()
 
     def steered(self, codes: Codes, steering: Steering) -> Codes:
@@ -114,7 +106,7 @@ class Source:
             current = records.current_encoder(connection)
             keys = auditing.keys_of(connection, isic_ids)
             entries = reading.entries(
-                connection, encoder=self._record, dimension=self._dimension, keys=sorted(keys)
+                connection, encoder=self._record, dimension=self._dimension, keys=keys
             )
         if current is not None and current.id != self.encoder.id:
             raise EncoderChangedError(

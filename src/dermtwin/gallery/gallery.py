@@ -33,6 +33,11 @@ class Gallery:
         return len(self._snapshot)
 
     @property
+    def dimension(self) -> int:
+        """How many numbers a code has."""
+        return self._table.dimension
+
+    @property
     def version(self) -> int:
         """Number of the last change that is in the gallery."""
         return self._snapshot.version
