@@ -131,9 +131,9 @@ def of_distances(
         yield Reason(code="nothing-near", text=said, level=Level.REFUSED)
     elif unfamiliar is not None and len(distances) >= FAMILY and distances[FAMILY - 1] > unfamiliar:
         said = (
-            f"Few cases are near ({FAMILY} lesions only within {distances[FAMILY - 1]:.3g}, of 95 "
-            f"% of pictures within {unfamiliar:.3g}): perhaps a kind that the casebook does not "
-            "hold."
+            f"Few cases are near: the {FAMILY}th nearest lesion is {distances[FAMILY - 1]:.3g} "
+            f"away, and for 95 % of pictures it is within {unfamiliar:.3g}. Perhaps this is a kind "
+            "that the casebook does not hold."
         )
         yield Reason(code="unfamiliar", text=said)
 
