@@ -210,4 +210,4 @@ def _browse(page) -> None:
     assert urlsplit(page.url).path == "/"
     tab_to(page, ".who form button")
     press(page, "Enter")
-    page.wait_for_url("**/login")
+    page.wait_for_url("**/login*")
