@@ -203,13 +203,13 @@ class Casebook:
     def refreshed(self, gallery: Gallery, *, encoder_id: str | None = None) -> Gallery:
         """The gallery, brought to what is committed by now, by the current encoder.
 
-        Returns:
-            The same one, changed in one step; a new one where it was empty, or where another
-            record lies here now.
-
         Args:
             gallery: one that was filled from here, or an empty one.
             encoder_id: by which encoder the codes must be; None: by whichever is current.
+
+        Returns:
+            The same one, changed in one step; a new one where it was empty, or where another
+            record lies here now.
 
         Raises:
             EncoderChangedError: the current encoder is another.
@@ -226,14 +226,7 @@ class Casebook:
                 return gallery
             # A smaller number than was seen before: another record lies here now.
             if since == 0 or version < since or encoder is None:
-                gallery = Gallery(dimension=dimension)
-                if encoder is not None:
-                    parts = reading.all_entries(connection, encoder=encoder, dimension=dimension)
-                    with closing(parts):
-                        for part in parts:
-                            gallery.apply(part, version=0)
-                gallery.apply(version=version)
-                return gallery
+                return _filled(connection, encoder=encoder, dimension=dimension, version=version)
             keys = records.changed_keys(connection, since=since)
             entries = reading.entries(connection, encoder=encoder, dimension=dimension, keys=keys)
         gone = set(keys) - set(entries.keys.tolist())
@@ -311,3 +304,17 @@ def _no_casebook(where: Location) -> CasebookError:
         f"there is no casebook at {where}; name another place, or make one with: "
         f"dermtwin add DATASET --casebook {where.quoted}"
     )
+
+
+def _filled(
+    connection: Connection, *, encoder: EncoderRecord | None, dimension: int, version: int
+) -> Gallery:
+    """A new gallery of all that is committed; None: there is no encoder yet, and so no code."""
+    gallery = Gallery(dimension=dimension)
+    if encoder is not None:
+        parts = reading.all_entries(connection, encoder=encoder, dimension=dimension)
+        with closing(parts):
+            for part in parts:
+                gallery.apply(part, version=0)  # nobody else sees it before all are in
+    gallery.apply(version=version)
+    return gallery

@@ -288,11 +288,11 @@ def _of_keys(
     packing: _Packing,
     keys: Collection[int],
     *,
-    given: Mapping[str, int] | None = None,
+    given: Mapping[str, int],
 ) -> Iterator[Sequence[Any]]:
     """What a packing gives for these keys, in parts and in their order."""
     for part in chunks(sorted(keys), size=MANY):
-        row = connection.execute(packing.of_keys, {"keys": part, **(given or {})}).one()
+        row = connection.execute(packing.of_keys, {"keys": part, **given}).one()
         if row[0]:
             yield row
 
@@ -329,6 +329,7 @@ def _owners_of(connection: Connection, column: Column[str], owners: NDArray[np.i
     """The names of those lesions or patients that are among the owners."""
     packing = _packed_names(connection.dialect.name, column)
     found = _Owners()
-    for packed in _of_keys(connection, packing, np.unique(owners[owners > 0]).tolist()):
+    distinct = np.unique(owners[owners > 0]).tolist()
+    for packed in _of_keys(connection, packing, distinct, given={}):
         found.take(packed)
     return found
