@@ -86,6 +86,7 @@ def _environment() -> jinja2.Environment:
         "plot": _plot,
         "position": _position,
         "own_shares": _own_shares,
+        "unit": lambda metric: "bits" if metric == "hamming" else "numbers",
     }
     return environment
 
