@@ -89,7 +89,7 @@ told is `--casebook 'postgresql://…/db?images=FOLDER'`.
 
 - One worker on one core answers {one:.0f} questions a second at 10⁶ cases. For Q a second take
   Q / {one:.0f} of them, and a third more for peaks.
-- A worker may use several cores by threads, which share its memory: threads on one machine, workers
+- A worker uses all of its cores by threads, which share its memory: threads on one machine, workers
   over machines.
 - A machine needs cases x {memory:.0f} bytes for each worker, and more for a moment while it starts.
 - Adding goes through one writer at a time: {added:,.0f} rows a second with ready codes. Encoding

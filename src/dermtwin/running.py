@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -29,6 +30,26 @@ def usable_cores() -> int:
     """Processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def with_help(function: Callable[[], R]) -> list[R]:
+    """Run a function on this thread and, as far as cores are idle, on helpers beside it.
+
+    For work that all of them take from, piece by piece, until nothing is left. A helper that has
+    not begun by the time this thread is done is not waited for; one that has, for its last piece.
+
+    Returns:
+        What each one that ran returned, this thread's first.
+    """
+    helping = [_helpers().submit(function) for _ in range(usable_cores() - 1)]
+    results = [function()]
+    results.extend(each.result() for each in helping if not each.cancel())
+    return results
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="dermtwin-helper")
 
 
 def in_order(

@@ -1,11 +1,16 @@
+import contextlib
+import os
 import threading
 import time
+from collections import deque
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermtwin.running import in_order, untracked, usable_cores
+from dermtwin.running import in_order, untracked, usable_cores, with_help
+
+needs_two_cores = pytest.mark.skipif(usable_cores() < 2, reason="one core has no helpers")
 
 
 @given(st.lists(st.integers(), max_size=60), st.integers(1, 5))
@@ -52,6 +57,80 @@ def _collect(seen, results):
 def test_work_runs_on_several_threads() -> None:
     barrier = threading.Barrier(2, timeout=20)
     assert len(list(in_order(lambda _: barrier.wait(), range(4), workers=2))) == 4
+
+
+def drain(left: deque, seen: list) -> list:
+    while left:
+        with contextlib.suppress(IndexError):
+            seen.append(left.popleft())
+    return seen
+
+
+def test_all_that_help_share_one_piece_of_work() -> None:
+    for _ in range(50):
+        left = deque(range(200))
+        seen = with_help(lambda left=left: drain(left, []))
+        assert 1 <= len(seen) <= usable_cores()
+        assert sorted(each for part in seen for each in part) == list(range(200))
+
+
+@needs_two_cores
+def test_a_helper_that_has_begun_is_waited_for() -> None:
+    both = threading.Barrier(2, timeout=20)
+    ended = []
+
+    def work() -> None:
+        both.wait()
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.05)
+        ended.append(threading.current_thread())
+
+    assert len(with_help(work)) == len(ended) == 2
+
+
+@needs_two_cores
+def test_a_helper_that_is_busy_elsewhere_is_not_waited_for() -> None:
+    release = threading.Event()
+    here = threading.get_ident()
+    released = []
+
+    def hold() -> None:
+        release.wait(20)
+        released.append(threading.get_ident())
+
+    busy = [threading.Thread(target=lambda: with_help(hold)) for _ in range(usable_cores())]
+    for each in busy:
+        each.start()
+    try:
+        assert with_help(threading.get_ident)[0] == here
+        assert not released
+    finally:
+        release.set()
+        for each in busy:
+            each.join()
+
+
+@needs_two_cores
+def test_what_goes_wrong_in_a_helper_is_raised() -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def work() -> None:
+        both.wait()
+        if threading.current_thread() is not threading.main_thread():
+            raise KeyError("in a helper")
+
+    with pytest.raises(KeyError, match="in a helper"):
+        with_help(work)
+
+
+@needs_two_cores
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_works_without_its_parents_helpers() -> None:
+    with_help(threading.get_ident)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if with_help(lambda: 7) == [7] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_untracked_changes_nothing() -> None:

@@ -57,7 +57,7 @@ def entries(
     Raises:
         CasebookError: a code has another length.
     """
-    packing, given = _packed_cases(connection.dialect.name), {"encoder": encoder.key}
+    packing, given = _packed_cases(connection.dialect.name), _given(encoder, dimension)
     read = _Read(dimension)
     for packed in _of_keys(connection, packing, keys, given=given):
         read.take(packed)
@@ -86,7 +86,7 @@ def all_entries(
     packed = (
         (place, row)
         for place, packing in enumerate(packings)
-        for row in _ranges(connection, packing, given={"encoder": encoder.key})
+        for row in _ranges(connection, packing, given=_given(encoder, dimension))
     )
     owners = (_Owners(), _Owners())
     with closing(_ahead(packed)) as coming:
@@ -162,19 +162,19 @@ class _Read:
     def take(self, packed: Sequence[Any]) -> None:
         """Take in a row of `_packed_cases`."""
         count, keys, names, *rest = packed
-        lesions, patients, vectors, shortest, longest, bits, fewest, most, *labels = rest
+        lesions, patients, vectors, whole, bits, with_bits, *labels = rest
         self._keys.append(_integers(keys))
         self._names += json.loads(names)
         for parts, owners in zip(self._owners.values(), (lesions, patients), strict=True):
             parts.append(_integers(owners))
-        if {shortest, longest} != {VECTOR.itemsize * self._dimension}:
+        if whole < count:
             raise CasebookError(
                 f"a code here has not the {self._dimension} numbers of the encoder; "
                 "dermtwin check tells more."
             )
         codes = np.frombuffer(vectors, VECTOR).reshape(count, self._dimension)
         self._codes.append(codes.astype(np.float32, copy=False))
-        has_all = {fewest, most} == {_BITS.itemsize} and len(bits) == count * _BITS.itemsize
+        has_all = with_bits == count
         self._bits.append(np.frombuffer(bits, _BITS).astype(np.uint64) if has_all else None)
         for each, column in zip(self._labels, labels, strict=True):
             each.take(column, count=count)
@@ -231,16 +231,15 @@ class _Packing:
 
 @lru_cache
 def _packed_cases(dialect: str) -> _Packing:
-    """Cases with their codes by an `encoder`; columns are as `_Read.take` unpacks them."""
+    """Cases with their codes by an `encoder`, of `bytes` each, as `_Read.take` unpacks them."""
     owners = (func.coalesce(key, 0) for key in (CASES.c.lesion_key, CASES.c.patient_key))
     columns = (CASES.c.key, CASES.c.isic_id, *owners)
     blobs = (
         packed
-        for column in (CODES.c.vector, CODES.c.bits)
+        for column, size in ((CODES.c.vector, bindparam("bytes")), (CODES.c.bits, _BITS.itemsize))
         for packed in (
             _joined(dialect, column, by=CASES.c.key),
-            func.min(func.length(column)),
-            func.max(func.length(column)),
+            func.count().filter(func.length(column) == size),
         )
     )
     wanted = (
@@ -273,6 +272,10 @@ def _array(dialect: str, column: ColumnElement[Any], *, by: Column[int]) -> Colu
     if dialect == "postgresql":
         return cast(func.json_agg(column).aggregate_order_by(by), Text)
     return func.json_group_array(column, type_=Text)
+
+
+def _given(encoder: EncoderRecord, dimension: int) -> dict[str, int]:
+    return {"encoder": encoder.key, "bytes": VECTOR.itemsize * dimension}
 
 
 def _joined(dialect: str, column: Column[bytes], *, by: Column[int]) -> ColumnElement[bytes]:

@@ -1,6 +1,6 @@
 """The two ways to say how near a code is: by its floats, by its bits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +32,18 @@ class Ranked:
         rows: [M].
         hamming: uint8 [M]; all 0 where floats alone decide.
         distances: [M].
-        is_all: whether nothing was left out; else these are all up to the last one's (Hamming)
-            distance, ties included.
+        eligible: how many rows they were chosen from.
     """
 
     rows: Rows
     hamming: NDArray[np.uint8]
     distances: Distances
-    is_all: bool
+    eligible: int
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing was left out; else these are all up to the last one's, with its ties."""
+        return len(self.rows) == self.eligible
 
 
 class Euclidean:
@@ -63,27 +67,27 @@ class Euclidean:
         """A pool for each query."""
         return [Pool(wanted, slack=slack, most=self.most) for slack in self._slacks]
 
-    def values(self, part: Part) -> Iterator[Values]:
-        """For each query |x|²/2 - x·q of what is read of a block; see `nearest`."""
-        codes, halves = part.taken(part.block.codes), part.taken(part.block.halves)
-        with np.errstate(over="ignore", invalid="ignore"):
-            scanned = _scanned(codes, halves, queries=self._codes)
-        for values, slack in zip(scanned, self._slacks, strict=True):
-            if not np.isfinite(slack):
-                values[:] = 0  # of no use; everything is measured precisely
-            yield values
+    def scan(self, parts: Iterable[Part]) -> Iterator[tuple[Part, int, Values]]:
+        """For each part and query |x|²/2 - x·q of what is read of the block; see `nearest`."""
+        for part in parts:
+            codes, halves = part.taken(part.block.codes), part.taken(part.block.halves)
+            with np.errstate(over="ignore", invalid="ignore"):
+                scanned = _scanned(codes, halves, queries=self._codes)
+            for place, values in enumerate(scanned):
+                if not np.isfinite(self._slacks[place]):
+                    values[:] = 0  # of no use; everything is measured precisely
+                yield part, place, values
 
-    def ranked(self, place: int, pool: Pool, *, eligible: int) -> Ranked:
+    def ranked(self, place: int, pool: Pool) -> Ranked:
         """Measure precisely what a query's pool holds."""
         rows, _ = pool.taken()
         query = self._codes[place]
         distances = _measured(self._view, rows, query=query)
-        is_all = len(rows) == eligible
-        if not is_all:
+        if len(rows) < pool.eligible:
             halves = (distances.astype(np.float64) ** 2 - square(query)) / 2
             certain = halves <= pool.bound + self._slacks[place]
             rows, distances = rows[certain], distances[certain]
-        return _ordered(rows, np.zeros(len(rows), np.uint8), distances, is_all=is_all)
+        return _ordered(rows, np.zeros(len(rows), np.uint8), distances, eligible=pool.eligible)
 
 
 class Hamming:
@@ -97,9 +101,6 @@ class Hamming:
         self._view = view
         self._bits = bits
         self._codes = codes
-        # Made once: they stay in the cache from block to block.
-        most = max(map(len, view.blocks), default=0)
-        self._differing, self._counts = np.empty(most, np.uint64), np.empty(most, np.uint8)
 
     def only(self, places: list[int]) -> "Hamming":
         """The same of some of the queries."""
@@ -109,20 +110,23 @@ class Hamming:
         """A pool for each query."""
         return [Pool(wanted, slack=0, most=self.most) for _ in self._bits]
 
-    def values(self, part: Part) -> Iterator[Values]:
-        """For each query the Hamming distances of what is read of a block, until the next."""
-        assert part.block.bits is not None  # the snapshot has looked
-        bits = part.taken(part.block.bits)
-        differing, counts = self._differing[: len(bits)], self._counts[: len(bits)]
-        for query in self._bits:
-            np.bitwise_xor(bits, query, out=differing)
-            yield np.bitwise_count(differing, out=counts)
+    def scan(self, parts: Iterable[Part]) -> Iterator[tuple[Part, int, Values]]:
+        """For each part and query the Hamming distances of what is read, until the next."""
+        # Made once: they stay in the cache from block to block.
+        most = max(map(len, self._view.blocks), default=0)
+        differing, counts = np.empty(most, np.uint64), np.empty(most, np.uint8)
+        for part in parts:
+            assert part.block.bits is not None  # the snapshot has looked
+            bits = part.taken(part.block.bits)
+            for place, query in enumerate(self._bits):
+                np.bitwise_xor(bits, query, out=differing[: len(bits)])
+                yield part, place, np.bitwise_count(differing[: len(bits)], out=counts[: len(bits)])
 
-    def ranked(self, place: int, pool: Pool, *, eligible: int) -> Ranked:
+    def ranked(self, place: int, pool: Pool) -> Ranked:
         """Measure the floats of what a query's pool holds."""
         rows, values = pool.taken()
         distances = _measured(self._view, rows, query=self._codes[place])
-        return _ordered(rows, values.astype(np.uint8), distances, is_all=len(rows) == eligible)
+        return _ordered(rows, values.astype(np.uint8), distances, eligible=pool.eligible)
 
 
 Measure = Euclidean | Hamming
@@ -133,9 +137,8 @@ def _scanned(
 ) -> NDArray[np.float32]:
     """|x|²/2 - x·q of codes [N, D] and queries [Q, D], on this thread alone: float32 [Q, N].
 
-    One core reads memory about as fast as all do, and who waits for another thread waits long on
-    a busy machine: so one call of numpy takes many small products, for each of which OpenBLAS
-    starts no thread.
+    Blocks are spread over threads already, and who waits for OpenBLAS's own waits long on a busy
+    machine: so one call of numpy takes many small products, for each of which it starts no thread.
     """
     columns = np.ascontiguousarray(queries.T)
     values = np.empty((len(queries), len(codes)), np.float32)
@@ -154,7 +157,7 @@ def _measured(view: View, rows: Rows, *, query: NDArray[np.float32]) -> Distance
 
 
 def _ordered(
-    rows: Rows, hamming: NDArray[np.uint8], distances: Distances, *, is_all: bool
+    rows: Rows, hamming: NDArray[np.uint8], distances: Distances, *, eligible: int
 ) -> Ranked:
     order = np.lexsort((distances, hamming))
-    return Ranked(rows[order], hamming[order], distances[order], is_all)
+    return Ranked(rows[order], hamming[order], distances[order], eligible)

@@ -30,6 +30,10 @@ class Pool:
     """The rows of the least values so far, all that may be among the `wanted` least.
 
     Values may be wrong by `slack`; so rows up to twice that above the bound are kept.
+
+    Attributes:
+        bound: the `wanted`th least value does not exceed it.
+        eligible: how many rows took part.
     """
 
     def __init__(self, wanted: int, *, slack: float, most: float) -> None:
@@ -41,6 +45,7 @@ class Pool:
             most: the largest value that takes part.
         """
         self.bound = float("inf")
+        self.eligible = 0
         self._wanted = wanted
         self._slack = slack
         self._most = most
@@ -49,14 +54,16 @@ class Pool:
         self._held = 0
         self._room = 4 * wanted + _GROUP
 
-    def offer(self, values: Values, *, first: int, rows: Rows | None) -> None:
+    def offer(self, values: Values, *, first: int, rows: Rows | None, eligible: int) -> None:
         """Take what may be among the least.
 
         Args:
             values: [N].
+            eligible: how many of them take part; the others are above `most`.
             first: the number of the block's first row.
             rows: the places in the block that the values belong to; None: all, in their order.
         """
+        self.eligible += eligible
         if self.bound > self._most and len(values) >= self._wanted:
             self.bound = float(_upper_bound(values, self._wanted))
         near = (values <= self._limit(values)).nonzero()[0]
@@ -67,13 +74,23 @@ class Pool:
         if self._held > self._room:
             self._tighten()
 
+    def join(self, other: "Pool") -> None:
+        """Take what another pool holds of other rows."""
+        rows, values = other.taken()
+        self._rows.append(rows)
+        self._values.append(values)
+        self._held += len(rows)
+        self.eligible += other.eligible
+
     def taken(self) -> tuple[Rows, Values]:
         """The rows that are left, ascending, and their values."""
         if not self._rows:
             return np.empty(0, np.intp), np.empty(0, np.float32)
         if self._held >= self._wanted:
             self._tighten()
-        return np.concatenate(self._rows), np.concatenate(self._values)
+        rows, values = np.concatenate(self._rows), np.concatenate(self._values)
+        order = rows.argsort(kind="stable")  # the fastest for runs that ascend already
+        return rows[order], values[order]
 
     def _limit(self, values: Values) -> Any:  # noqa: ANN401 - a number of the values' type
         return values.dtype.type(min(self.bound + 2 * self._slack, self._most))

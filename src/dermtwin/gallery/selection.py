@@ -1,6 +1,6 @@
 """Which rows a question is about: those under its filter, without the query's own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -85,22 +85,30 @@ class Part:
         return among
 
 
-def parts(view: View, wanted: Filter | None) -> Iterator[Part]:
-    """The rows under a filter; None: all."""
+def parts(
+    view: View, wanted: Filter | None, *, places: Iterable[int] | None = None
+) -> Iterator[Part]:
+    """The rows under a filter; None: all.
+
+    Args:
+        view: whose.
+        wanted: the filter.
+        places: the blocks to go through, each taken when its turn has come; None: all.
+    """
     conditions = [
         (condition, None if condition.field in NAMES else _truth(condition, view))
         for condition in (wanted.conditions if wanted else ())
     ]
-    first = 0
-    for block in view.blocks:
+    starts = view.starts()
+    for place in range(len(view.blocks)) if places is None else places:
+        block = view.blocks[place]
         passing: Mask | None = None
         for condition, truth in conditions:
             mine = _passing(block, condition, truth)
             passing = mine if passing is None else passing & mine
-        part = _part(block, first=first, passing=passing)
+        part = _part(block, first=starts[place], passing=passing)
         if part.count:
             yield part
-        first += len(block)
 
 
 def _part(block: Block, *, first: int, passing: Mask | None) -> Part:

@@ -1,10 +1,10 @@
 """A gallery at one moment: who is eligible, who is nearest, how values are spread."""
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from dermtwin.errors import SettingsError
 from dermtwin.gallery.filters import Filter, Value
 from dermtwin.gallery.measures import Euclidean, Hamming, Measure, Ranked
-from dermtwin.gallery.nearest import Values
+from dermtwin.gallery.nearest import Pool, Values
 from dermtwin.gallery.selection import Exclusion, Part, parts
 from dermtwin.gallery.table import NAMES, View
-from dermtwin.running import in_order
+from dermtwin.running import in_order, with_help
 from dermtwin.vocabulary import Hit
 
 __all__ = ["Exclusion", "Found", "Snapshot"]
@@ -78,12 +78,16 @@ class Snapshot:
         """
         exclude = [Exclusion()] * len(codes) if exclude is None else exclude
         self._check(codes, k=k, exclude=exclude)
-        asked = _Asked(self._view, filter, k=k, every_image=every_image)
+        slices = _slices(len(codes))
+        # Few survivors take so little time a block that threads would mostly wait for each other's
+        # Python; so do bits.
+        has_help = len(slices) == 1 and filter is None
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, has_help=has_help)
 
         def answer(part: slice) -> list[Found]:
             return asked.answers(Euclidean(self._view, codes[part]), exclude=exclude[part])
 
-        return _by_parts(answer, len(codes))
+        return _by_parts(answer, slices)
 
     def search_bits(  # noqa: PLR0913 - all that may be said of a search
         self,
@@ -115,13 +119,14 @@ class Snapshot:
         exclude = [Exclusion()] * len(bits) if exclude is None else exclude
         self._check_bits(bits, codes=codes)
         self._check(codes, k=k, exclude=exclude)
-        asked = _Asked(self._view, filter, k=k, every_image=every_image)
+        slices = _slices(len(codes))
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, has_help=False)
 
         def answer(part: slice) -> list[Found]:
             measure = Hamming(self._view, bits[part], codes=codes[part])
             return asked.answers(measure, exclude=exclude[part])
 
-        return _by_parts(answer, len(bits))
+        return _by_parts(answer, slices)
 
     def tally(
         self,
@@ -175,12 +180,15 @@ class Snapshot:
 class _Asked:
     """What is asked of every query of a search."""
 
-    def __init__(self, view: View, wanted: Filter | None, *, k: int, every_image: bool) -> None:
+    def __init__(
+        self, view: View, wanted: Filter | None, *, k: int, every_image: bool, has_help: bool
+    ) -> None:
         self._view = view
+        self._has_help = has_help
         self._filter = wanted
         self._k = k
         self._every_image = every_image
-        self._starts = [0, *accumulate(map(len, view.blocks))]
+        self._starts = view.starts()
 
     def answers(self, measure: Measure, *, exclude: Sequence[Exclusion]) -> list[Found]:
         """An answer for each query of a measure."""
@@ -192,32 +200,29 @@ class _Asked:
         while left:
             now = measure if len(left) == len(exclude) else measure.only(left)
             scanned = self._scanned(now, wanted=wanted, exclude=[exclude[each] for each in left])
-            for place, (ranked, eligible) in zip(left, scanned, strict=True):
+            for place, ranked in zip(left, scanned, strict=True):
                 hits = self._hits(ranked, is_by_bits=isinstance(measure, Hamming))
                 if len(hits) == self._k or ranked.is_all:
-                    found[place] = Found(hits, eligible)
+                    found[place] = Found(hits, ranked.eligible)
             left = [each for each in left if each not in found]
             wanted *= 4
         return [found[place] for place in range(len(exclude))]
 
     def _scanned(
         self, measure: Measure, *, wanted: int, exclude: Sequence[Exclusion]
-    ) -> list[tuple[Ranked, int]]:
-        """For each query its nearest rows, and how many are eligible.
+    ) -> list[Ranked]:
+        """For each query its nearest rows."""
+        left = deque(range(len(self._view.blocks)))
 
-        On this thread alone: two were slower, as one core reads memory about as fast as they do.
-        """
-        pools = measure.pools(wanted)
-        eligible = [0] * len(pools)
-        for part in parts(self._view, self._filter):
-            scanned = zip(pools, exclude, measure.values(part), strict=True)
-            for place, (pool, own, values) in enumerate(scanned):
-                eligible[place] += part.count - _block_own(values, part, own, measure.blocked)
-                pool.offer(values, first=part.first, rows=part.rows)
-        return [
-            (measure.ranked(place, pool, eligible=count), count)
-            for place, (pool, count) in enumerate(zip(pools, eligible, strict=True))
-        ]
+        def scan() -> list[Pool]:
+            blocks = parts(self._view, self._filter, places=_drained(left))
+            return _scan(measure, blocks, wanted=wanted, exclude=exclude)
+
+        pools, *others = with_help(scan) if self._has_help and len(left) > 1 else [scan()]
+        for theirs in others:
+            for pool, other in zip(pools, theirs, strict=True):
+                pool.join(other)
+        return [measure.ranked(place, pool) for place, pool in enumerate(pools)]
 
     def _hits(self, ranked: Ranked, *, is_by_bits: bool) -> tuple[Hit, ...]:
         hits: list[Hit] = []
@@ -248,6 +253,25 @@ class _Asked:
         return self._view.blocks[place].name(field).at(row - self._starts[place])
 
 
+def _scan(
+    measure: Measure, blocks: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]
+) -> list[Pool]:
+    """For each query what may be among its nearest rows."""
+    pools = measure.pools(wanted)
+    for part, place, values in measure.scan(blocks):
+        own = _block_own(values, part, exclude[place], measure.blocked)
+        taking = part.count - own
+        pools[place].offer(values, first=part.first, rows=part.rows, eligible=taking)
+    return pools
+
+
+def _drained(places: deque[int]) -> Iterator[int]:
+    """Take from the left until nothing is left; several threads may."""
+    with suppress(IndexError):
+        while True:
+            yield places.popleft()
+
+
 def _block_own(values: Values, part: Part, own: Exclusion, blocked: float) -> int:
     """Let what is barred and the query's own take no part; tells how many are its own."""
     if part.barred is not None:
@@ -260,8 +284,11 @@ def _block_own(values: Values, part: Part, own: Exclusion, blocked: float) -> in
     return len(places)
 
 
-def _by_parts(answer: Callable[[slice], list[Found]], count: int) -> tuple[Found, ...]:
-    """The answers of queries: a few on this thread, many on all cores."""
-    slices = [slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER)]
+def _slices(count: int) -> list[slice]:
+    return [slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER)]
+
+
+def _by_parts(answer: Callable[[slice], list[Found]], slices: Sequence[slice]) -> tuple[Found, ...]:
+    """The answers of queries: a few here, their blocks on all cores; many on all cores."""
     answers = map(answer, slices) if len(slices) < 2 else in_order(answer, slices)
     return tuple(found for part in answers for found in part)

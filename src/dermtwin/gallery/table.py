@@ -8,6 +8,7 @@ even its names. Readers hold the blocks that were there when they came.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,14 +155,19 @@ class View:
         """The labels of one of `LABELLED`."""
         return self.labels[_LABEL_PLACE[field]]
 
+    def starts(self) -> list[int]:
+        """The number of each block's first row; behind them, how many rows there are."""
+        return [0, *accumulate(map(len, self.blocks))]
+
     def split(self, rows: Rows) -> Iterator[tuple[Block, Rows]]:
         """Ascending rows, parted by the blocks that they lie in: their places there."""
-        start = 0
-        for block in self.blocks:
-            low, high = rows.searchsorted([start, start + len(block)])
+        starts = self.starts()
+        bounds = rows.searchsorted(starts).tolist()
+        for block, start, (low, high) in zip(
+            self.blocks, starts[:-1], pairwise(bounds), strict=True
+        ):
             if low < high:
                 yield block, rows[low:high] - start
-            start += len(block)
 
 
 class Table:
