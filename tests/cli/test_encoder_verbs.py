@@ -119,27 +119,41 @@ def test_show_prints_figures_with_their_intervals(folder) -> None:
 
     model = network_named_as_an_encoders()
     figure = {"value": 0.81, "low": 0.79, "high": 0.83, "chance": 0.5, "queries": 1234}
-    undefined = {"value": None, "low": None, "high": None, "chance": 0.5, "queries": 0}
+    undefined = {"value": None, "low": None, "high": None, "chance": None, "queries": 1234}
     card = Card(
         name="measured",
         made_by="the tests",
         made_at="2026-01-01T00:00:00Z",
         input=InputSpec(size=48),
         outputs={"code": OutputSpec((48,))},
-        training={"data": {"images": 10, "drawn": True, "fingerprint": "abc"}},
+        training={"data": {"images": 1000, "drawn": True, "fingerprint": "abc"}},
         quality={
-            "protocol": "leave one out",
-            "figures": {"code": {"precision@10": figure, "mAP": undefined}},
+            "data": {"images": 1234, "lesions": 900, "malignant": 34, "benign": 1200}
+            | {"fingerprint": "0123456789abcdef", "left_out": 2},
+            "gallery": None,
+            "figures": {
+                "bits": {"gallery": {"diagnoses: mAP, macro": figure | {"value": 0.75}}},
+                "code": {"gallery": {"precision@10": figure, "diagnoses: mAP, macro": undefined}},
+            },
         },
         distances={"code": {"50": 0.25, "5": 0.125}},
         licence="none",
     )
     write_encoder(folder.folder / "measured.onnx", model=model, card=card)
     shown = folder.do("encoder", "show", "measured.onnx").stdout
-    assert "code, precision@10: 0.810 (0.790 – 0.830), chance 0.500, queries 1,234" in shown
-    assert "code, mAP: undefined (undefined – undefined)" in shown
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[lines.index("gallery, 1,234 queries") + 1 :][:2] == [
+        "code 95 % interval bits chance",
+        "precision@10 0.810 0.790 – 0.830 – 0.500",
+    ]
+    assert (
+        "mAP, macro undefined – 0.750 0.500"
+        in lines[lines.index("gallery, diagnoses, 1,234 queries") :]
+    )
     assert "percentiles: 5 %: 0.125, 50 %: 0.25" in shown
-    assert "drawn, not real" in shown
+    assert "learnt from 1,000 images (drawn, not real; fingerprint abc)" in lines
+    told = "measured on 1,234 images of 900 lesions: 34 malignant, 1,200 benign"
+    assert f"{told} (2 left out; fingerprint 0123456789ab)" in lines
 
 
 def network_named_as_an_encoders() -> bytes:

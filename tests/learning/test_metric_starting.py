@@ -90,7 +90,9 @@ def test_a_training_goes_on_from_an_encoder_and_keeps_a_share_of_it(
     card = codes[0.0].card
     assert card.training["start"]["id"] == encoder.id
     assert card.training["start"]["training"]["losses"] == encoder.card.training["losses"]
-    assert encoder.label in card.licence
+    # The same images under the same terms: told once.
+    assert card.licence.endswith(f"They started from {encoder.label}, of the same terms.")
+    assert card.licence.count("beside that") == 1
 
 
 def test_a_start_that_does_not_fit_is_refused(dataset, settings, encoder, tmp_path) -> None:

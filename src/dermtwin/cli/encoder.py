@@ -1,30 +1,20 @@
 """`dermtwin encoder adopt`, `dermtwin encoder quantise` and `dermtwin encoder show`."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 import dermtwin
+from dermtwin.cli.encoder_card import number, print_card
 from dermtwin.cli.options import Json, Seed
 from dermtwin.cli.printing import note, out, print_json, track
-from dermtwin.vocabulary import DRAWN_NOTICE
-
-if TYPE_CHECKING:
-    from dermtwin.encoders import Card
-    from dermtwin.verbs.show_encoder import EncoderDescription
 
 group = typer.Typer(
     name="encoder",
     help="Make an encoder of a foreign network or an int8 version, or see what one says of itself.",
     no_args_is_help=True,
 )
-
-_LABEL_WIDTH = 15
-_BESIDE_A_FIGURE = ("chance", "queries")
-
-_Rows = Iterator[tuple[str, str]]
 
 
 @group.command("adopt")
@@ -169,7 +159,7 @@ def check(
     else:
         for each in checked.figures:
             verdict = "" if each.agrees else "  differs"
-            told, found = _number(each.told), _number(each.found)
+            told, found = number(each.told), number(each.found)
             out.print(f"{each.name}: card {told}, now {found}{verdict}", markup=False)
         agree = "agree with the card" if checked.agrees else "do not all agree with the card"
         note(f"{len(checked.figures)} figures of {checked.encoder} {agree}.")
@@ -185,90 +175,13 @@ def show(
 ) -> None:
     """Print what an encoder says of itself: its card.
 
+    Intervals (95 %) stand beside the figures of the code; --json has those of all, and the settings
+    of the training.
+
     Example: dermtwin encoder show paper.onnx
     """
     shown = dermtwin.show_encoder(file)
     if json:
         print_json(shown.to_json())
         return
-    for label, text in _rows(shown):
-        out.print(f"{label:<{_LABEL_WIDTH}}{text}", markup=False, soft_wrap=True)
-
-
-def _rows(shown: "EncoderDescription") -> _Rows:
-    card = shown.card
-    yield "name", card.name
-    yield "id", shown.id
-    yield "file", f"{shown.file}, {shown.size_bytes / 1e6:,.3g} MB"
-    yield "made", f"{card.made_at} by {card.made_by}"
-    yield "input", _input(card)
-    yield "preparation", _preparation(card)
-    for name, output in sorted(card.outputs.items()):
-        yield "output", f"{name} {list(output.shape)}, {output.metric}"
-    yield from _all("quality", card.quality, otherwise="not measured")
-    for name, found in sorted(card.distances.items()):
-        yield "nearest", f"{name}: {_percentiles(found)}"
-    if not card.distances:
-        yield "nearest", "not measured"
-    yield from _all("data", card.training.get("data", {}), otherwise="not known")
-    if card.training.get("data", {}).get("drawn"):
-        yield "data", DRAWN_NOTICE
-    if "adopted_sha256" in card.training:
-        yield "adopted from", f"output {card.training['adopted_output']!r} of a file of SHA-256"
-        yield "", str(card.training["adopted_sha256"])
-    if "quantised_from" in card.training:
-        yield "quantised from", str(card.training["quantised_from"])
-        yield from _all("calibration", card.training["calibration"], otherwise="not known")
-    yield "licence", card.licence
-    yield "intended use", card.intended_use
-
-
-def _input(card: "Card") -> str:
-    spec = card.input
-    mean, std = (", ".join(f"{each:g}" for each in three) for three in (spec.mean, spec.std))
-    rules = f"{spec.resize}, light {spec.light}"
-    return f"{spec.size}x{spec.size} pixels, {rules}, mean {mean}, std {std}"
-
-
-def _preparation(card: "Card") -> str:
-    recipe = card.preparation
-    if recipe is None:
-        return "none"
-    ablations = ["no_hair"] if recipe.no_hair else []
-    margins = f"margin {recipe.margin:g}, at least {recipe.least_margin:g}"
-    return ", ".join([f"crop {recipe.shape}", margins, *ablations])
-
-
-def _percentiles(found: Mapping[str, float]) -> str:
-    ordered = sorted(found.items(), key=lambda item: float(item[0]))
-    told = ", ".join(f"{percent} %: {distance:.4g}" for percent, distance in ordered)
-    return f"distance to the nearest other lesion, percentiles: {told}"
-
-
-def _all(label: str, values: Mapping[str, Any], *, otherwise: str) -> _Rows:
-    lines = list(_lines(values))
-    for line in lines or [otherwise]:
-        yield label, line
-
-
-def _lines(values: Mapping[str, Any], *above: str) -> Iterator[str]:
-    """Each value beneath with its way there; a figure with its interval on one line."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
-            yield f"{', '.join((*above, key))}: {_figure(value)}"
-        elif isinstance(value, Mapping):
-            yield from _lines(value, *above, key)
-        else:
-            yield f"{', '.join((*above, key))}: {value}"
-
-
-def _figure(figure: Mapping[str, Any]) -> str:
-    value, low, high = (_number(figure[name]) for name in ("value", "low", "high"))
-    rest = [f"{name} {_number(each)}" for name, each in figure.items() if name in _BESIDE_A_FIGURE]
-    return ", ".join([f"{value} ({low} – {high})", *rest])
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    print_card(shown)

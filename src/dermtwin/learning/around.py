@@ -91,17 +91,25 @@ def details_of(  # noqa: PLR0913 - all that a training is made from
         "torch": torch.__version__,
         "device": device.type,
     }
-    licence = (
+    terms = (
         "The weights are for whoever trained them to license; the licences of the images that they "
         f"were made from hold beside that: {learnt_from.licences}{drawn}."
-        + (f" They started from {start.label}: {start.card.licence}" if start else "")
     )
     return CardDetails(
         name=settings.name,
         preparation=settings.preparation.recipe,
         training=training,
-        licence=licence,
+        licence=terms if start is None else f"{terms} {_terms_of(start, known=terms)}",
     )
+
+
+def _terms_of(start: Encoder, *, known: str) -> str:
+    """What holds by the encoder that a training started from, without what is told already."""
+    licence = start.card.licence
+    if licence.startswith(known):
+        further = licence.removeprefix(known)
+        return f"They started from {start.label}, of the same terms.{further}"
+    return f"They started from {start.label}: {licence}"
 
 
 def _described(start: Encoder) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "number": number,
         "signed": signed,
+        "thousands": "{:,}".format,
         "percent": percent,
         "uri": data_uri,
         "plot": _plot,
