@@ -52,6 +52,11 @@ def _helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="dermtwin-helper")
 
 
+if hasattr(os, "register_at_fork"):
+    # Threads do not come along into a forked process, which would queue work for them forever.
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
+
+
 def in_order(
     function: Callable[[T], R],
     items: Iterable[T],

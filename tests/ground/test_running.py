@@ -125,11 +125,15 @@ def test_what_goes_wrong_in_a_helper_is_raised() -> None:
 
 @needs_two_cores
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_works_without_its_parents_helpers() -> None:
+def test_a_forked_process_has_helpers_of_its_own() -> None:
     with_help(threading.get_ident)
     child = os.fork()
     if child == 0:
-        os._exit(0 if with_help(lambda: 7) == [7] else 1)
+        both = threading.Barrier(2, timeout=20)
+        try:
+            os._exit(len(with_help(both.wait)) - 2)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
