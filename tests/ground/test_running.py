@@ -3,14 +3,23 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermtwin import running
 from dermtwin.running import in_order, untracked, usable_cores, with_help
 
-needs_two_cores = pytest.mark.skipif(usable_cores() < 2, reason="one core has no helpers")
+
+@pytest.fixture
+def two_cores(monkeypatch) -> Iterator[None]:
+    """One helper a call, two in all."""
+    monkeypatch.setattr(running, "usable_cores", lambda: 2)
+    running._helpers.cache_clear()
+    yield
+    running._helpers.cache_clear()
 
 
 @given(st.lists(st.integers(), max_size=60), st.integers(1, 5))
@@ -74,7 +83,7 @@ def test_all_that_help_share_one_piece_of_work() -> None:
         assert sorted(each for part in seen for each in part) == list(range(200))
 
 
-@needs_two_cores
+@pytest.mark.usefixtures("two_cores")
 def test_a_helper_that_has_begun_is_waited_for() -> None:
     both = threading.Barrier(2, timeout=20)
     ended = []
@@ -88,7 +97,7 @@ def test_a_helper_that_has_begun_is_waited_for() -> None:
     assert len(with_help(work)) == len(ended) == 2
 
 
-@needs_two_cores
+@pytest.mark.usefixtures("two_cores")
 def test_a_helper_that_is_busy_elsewhere_is_not_waited_for() -> None:
     release = threading.Event()
     here = threading.get_ident()
@@ -98,7 +107,7 @@ def test_a_helper_that_is_busy_elsewhere_is_not_waited_for() -> None:
         release.wait(20)
         released.append(threading.get_ident())
 
-    busy = [threading.Thread(target=lambda: with_help(hold)) for _ in range(usable_cores())]
+    busy = [threading.Thread(target=lambda: with_help(hold)) for _ in range(2)]
     for each in busy:
         each.start()
     try:
@@ -110,7 +119,7 @@ def test_a_helper_that_is_busy_elsewhere_is_not_waited_for() -> None:
             each.join()
 
 
-@needs_two_cores
+@pytest.mark.usefixtures("two_cores")
 def test_what_goes_wrong_in_a_helper_is_raised() -> None:
     both = threading.Barrier(2, timeout=20)
 
@@ -123,7 +132,7 @@ def test_what_goes_wrong_in_a_helper_is_raised() -> None:
         with_help(work)
 
 
-@needs_two_cores
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_has_helpers_of_its_own() -> None:
     with_help(threading.get_ident)
