@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
         ("preparation_results.py", ROOT / "docs/results/preparation", "preparation-results.md"),
         ("encoder_results.py", ROOT / "docs/results/base", "base-encoder.md"),
         ("scale_results.py", ROOT / "docs/bench/scale.json", "scale.md"),
+        ("search_results.py", ROOT / "docs/bench", "search-results.md"),
+        ("ablation_results.py", ROOT / "docs/results/ablation", "ablation-results.md"),
         ("page_results.py", ROOT / "docs/bench", "page-results.md"),
         ("trust_results.py", ROOT / "docs/results/trust", "trust.md"),
     ],
