@@ -24,7 +24,7 @@ Written by `scripts/search_results.py` from `docs/bench`:
     python scripts/search_results.py docs/bench --out docs/search-results.md
 
 {cores} cores, load {load:.1f} when it began (above 1, other work ran beside). Codes are drawn from
-a fixed seed: 32 normal numbers and 64 random bits a case. Times are medians of {queries} questions in
+a fixed seed: 32 normal numbers, 64 random bits a case. Times are medians of {queries} questions in
 milliseconds, the least in brackets. On this machine they differ by a fifth from run to run: compare
 within a column. [scale.md](scale.md) does the sums for other sizes.
 """
