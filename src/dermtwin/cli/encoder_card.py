@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from dermtwin.cli.printing import out
+from dermtwin.cli.printing import is_narrow, out
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def _table(
         title_justify="left",
         title_style="bold",
         box=None,
-        padding=(0, 1),
         pad_edge=False,
+        collapse_padding=is_narrow(),
     )
     table.add_column("")
     for name in outputs:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 import dermtwin
 from dermtwin.cli.options import Json, OptionalCasebook, Where
-from dermtwin.cli.printing import note, out, print_json
+from dermtwin.cli.printing import is_narrow, note, out, print_json
 from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy, SearchBy
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ def _show(answer: "Answer | ServerAnswer") -> None:
     title = f"nearest cases of {answer.query}"
     if answer.is_drawn:
         title += f" ({DRAWN_NOTICE})"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        collapse_padding=is_narrow(),
+    )
     table.add_column("", justify="right", no_wrap=True)
     is_by_bits = any(found.hit.hamming is not None for found in answer.hits)
     if is_by_bits:

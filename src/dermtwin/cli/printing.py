@@ -21,6 +21,13 @@ T = TypeVar("T")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+_ROOMY = 100  # columns of a terminal
+
+
+def is_narrow() -> bool:
+    """Whether wide tables need to stand closer together, lest their words break over more lines."""
+    return out.width < _ROOMY
+
 
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
