@@ -2,6 +2,8 @@
 
     python scripts/ablation_results.py docs/results/ablation --out docs/ablation-results.md
 
+scripts/ablation_picture.py draws its picture.
+
 The result files are what scripts/ablation.py wrote.
 """
 
@@ -76,10 +78,11 @@ ImageNet backbone as it comes: its 1,280 features, averaged over the picture, of
 
 def main() -> None:
     """Read what was measured and write the page."""
-    write_page(__doc__, lambda folder: _page(_read(folder)))
+    write_page(__doc__, lambda folder: _page(read_results(folder)))
 
 
-def _read(folder: Path) -> Results:
+def read_results(folder: Path) -> Results:
+    """The result files of a folder."""
     found: dict[tuple[str, str], list[Result]] = {}
     read = (json.loads(path.read_text()) for path in folder.glob("*.json"))
     for each in sorted(read, key=lambda result: result["seed"]):
@@ -91,6 +94,8 @@ def _page(results: Results) -> Iterator[str]:
     yield _INTRO
     yield f"**Budget: {_budget(results)}.** It tells the steps apart; an encoder that ships is"
     yield "trained for longer, on larger pictures."
+    yield ""
+    yield "![What each step adds, measure by measure](pictures/ablation.png)"
     yield ""
     yield from _ladder(results)
     yield from _bits(results)
@@ -124,12 +129,12 @@ def _ladder(results: Results) -> Iterator[str]:
     for row in LADDER:
         runs = results.get((SMALL, row.name), [])
         yield f"| {row.name} | {row.on or NOTHING} | {row.told} | {len(runs) or NOT_RUN} | " + (
-            " | ".join(_cell(_figure(runs, name)) for name in FIGURES) + " |"
+            " | ".join(_cell(figures_of(runs, name)) for name in FIGURES) + " |"
         )
     yield _AFTER_LADDER
 
 
-def _figure(runs: Iterable[Result], name: str) -> list[Result]:
+def figures_of(runs: Iterable[Result], name: str) -> list[Result]:
     """One figure of the code, seed by seed."""
     figures = (run["outputs"]["code"]["figures"].get(name) for run in runs)
     return [each for each in figures if each is not None]
@@ -231,7 +236,7 @@ def _source_line(source: str, trained: list[Result], frozen: list[Result]) -> st
     runs = [*trained, *frozen]
     queries = f"{runs[0]['datasets']['queries']['images']:,}" if runs else NOTHING
     drawn = runs[0]["datasets"]["paper"] // 2 if runs else NOTHING
-    cells = [_cell(_figure(way, figure)) for figure in OF_SOURCES for way in (trained, frozen)]
+    cells = [_cell(figures_of(way, figure)) for figure in OF_SOURCES for way in (trained, frozen)]
     seeds = len(trained) or NOT_RUN
     return f"| {source} | {queries} | {drawn} | {seeds} | {' | '.join(cells)} |"
 
@@ -240,7 +245,7 @@ def _mean_of_sources(by_source: Mapping[str, list[Result]], name: str) -> str:
     """Each source counts the same; nothing while one of them is missing."""
     means = []
     for runs in by_source.values():
-        values = [each["value"] for each in _figure(runs, name) if each["value"] is not None]
+        values = [each["value"] for each in figures_of(runs, name) if each["value"] is not None]
         if not values:
             return NOTHING
         means.append(np.mean(values))

@@ -374,6 +374,7 @@ def pgvector_asks(
     connection = stack.enter_context(psycopg.connect(uri, autocommit=True))
     connection.execute("CREATE EXTENSION vector")
     pgvector.register_vector(connection)
+    connection.execute("SET max_parallel_workers_per_gather = 0")
     connection.execute(
         f"CREATE TABLE codes (id int PRIMARY KEY, tenth bool, code vector({DIMENSION}))"
     )

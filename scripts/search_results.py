@@ -38,8 +38,8 @@ FLOATS = """
 AFTER_FLOATS = """
 Reading is what any exact search has to do: here one core sums the same bytes. A question without a
 filter uses all cores that are idle, one with a filter a single core. FAISS takes one thread, as two
-were slower; the others run as they come. Blank: not asked. The last column is the share of
-dermtwin's ten hits that an engine finds: 1 for exact ones; HNSW is an approximate index.
+were slower, and pgvector one; the others run as they come. Blank: not asked. The last column is the
+share of dermtwin's ten hits that an engine finds: 1 for exact ones; HNSW is an approximate index.
 """
 
 BITS = """
