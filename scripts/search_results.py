@@ -1,6 +1,8 @@
 """A million cases: docs/search-results.md, from what the benches of gallery and record measured.
 
-python scripts/search_results.py docs/bench --out docs/search-results.md
+    python scripts/search_results.py docs/bench --out docs/search-results.md
+
+The page names the commands that measure.
 """
 
 import json

@@ -32,16 +32,21 @@ def usable_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def with_help(function: Callable[[], R]) -> list[R]:
+def with_help(function: Callable[[], R], *, pieces: int) -> list[R]:
     """Run a function on this thread and, as far as cores are idle, on helpers beside it.
 
     For work that all of them take from, piece by piece, until nothing is left. A helper that has
     not begun by the time this thread is done is not waited for; one that has, for its last piece.
 
+    Args:
+        function: takes pieces until none is left.
+        pieces: how many there are: of more helpers some would find none.
+
     Returns:
         What each one that ran returned, this thread's first.
     """
-    helping = [_helpers().submit(function) for _ in range(usable_cores() - 1)]
+    helpers = min(usable_cores(), pieces) - 1
+    helping = [_helpers().submit(function) for _ in range(helpers)]
     results = [function()]
     results.extend(each.result() for each in helping if not each.cancel())
     return results

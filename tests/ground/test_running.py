@@ -78,9 +78,15 @@ def drain(left: deque, seen: list) -> list:
 def test_all_that_help_share_one_piece_of_work() -> None:
     for _ in range(50):
         left = deque(range(200))
-        seen = with_help(lambda left=left: drain(left, []))
+        seen = with_help(lambda left=left: drain(left, []), pieces=200)
         assert 1 <= len(seen) <= usable_cores()
         assert sorted(each for part in seen for each in part) == list(range(200))
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_one_piece_needs_no_help(pieces) -> None:
+    assert with_help(threading.get_ident, pieces=pieces) == [threading.get_ident()]
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -94,7 +100,7 @@ def test_a_helper_that_has_begun_is_waited_for() -> None:
             time.sleep(0.05)
         ended.append(threading.current_thread())
 
-    assert len(with_help(work)) == len(ended) == 2
+    assert len(with_help(work, pieces=2)) == len(ended) == 2
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -107,11 +113,11 @@ def test_a_helper_that_is_busy_elsewhere_is_not_waited_for() -> None:
         release.wait(20)
         released.append(threading.get_ident())
 
-    busy = [threading.Thread(target=lambda: with_help(hold)) for _ in range(2)]
+    busy = [threading.Thread(target=lambda: with_help(hold, pieces=2)) for _ in range(2)]
     for each in busy:
         each.start()
     try:
-        assert with_help(threading.get_ident)[0] == here
+        assert with_help(threading.get_ident, pieces=2)[0] == here
         assert not released
     finally:
         release.set()
@@ -129,18 +135,18 @@ def test_what_goes_wrong_in_a_helper_is_raised() -> None:
             raise KeyError("in a helper")
 
     with pytest.raises(KeyError, match="in a helper"):
-        with_help(work)
+        with_help(work, pieces=2)
 
 
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_has_helpers_of_its_own() -> None:
-    with_help(threading.get_ident)
+    with_help(threading.get_ident, pieces=2)
     child = os.fork()
     if child == 0:
         both = threading.Barrier(2, timeout=20)
         try:
-            os._exit(len(with_help(both.wait)) - 2)
+            os._exit(len(with_help(both.wait, pieces=2)) - 2)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

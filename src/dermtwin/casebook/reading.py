@@ -174,7 +174,7 @@ class _Read:
             )
         codes = np.frombuffer(vectors, VECTOR).reshape(count, self._dimension)
         self._codes.append(codes.astype(np.float32, copy=False))
-        has_all = with_bits == count
+        has_all = with_bits == count and len(bits) == count * _BITS.itemsize
         self._bits.append(np.frombuffer(bits, _BITS).astype(np.uint64) if has_all else None)
         for each, column in zip(self._labels, labels, strict=True):
             each.take(column, count=count)

@@ -59,9 +59,9 @@ class Pool:
 
         Args:
             values: [N].
-            eligible: how many of them take part; the others are above `most`.
             first: the number of the block's first row.
             rows: the places in the block that the values belong to; None: all, in their order.
+            eligible: how many of the values take part; the others are above `most`.
         """
         self.eligible += eligible
         if self.bound > self._most and len(values) >= self._wanted:

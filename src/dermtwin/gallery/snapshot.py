@@ -218,7 +218,7 @@ class _Asked:
             blocks = parts(self._view, self._filter, places=_drained(left))
             return _scan(measure, blocks, wanted=wanted, exclude=exclude)
 
-        pools, *others = with_help(scan) if self._has_help and len(left) > 1 else [scan()]
+        pools, *others = with_help(scan, pieces=len(left)) if self._has_help else [scan()]
         for theirs in others:
             for pool, other in zip(pools, theirs, strict=True):
                 pool.join(other)
