@@ -5,9 +5,9 @@
 All rows are measured in one run, on the same synthetic codes from a fixed seed: 32 normal numbers
 and 64 random bits a case, each query once. Our own questions and the reading of the same bytes take
 turns, so that what slows the machine down slows both; the other engines follow, each on every
-query. Times are medians in milliseconds; the least of them stands beside, and how many times the
-reading a question took (median of the pairs); the machine's load is told. An engine that is not
-installed is passed over.
+query. Bits are asked with the compiled loop (the extra `fast`) and without. Times are medians in
+milliseconds; the least of them stands beside, and how many times the reading a question took
+(median of the pairs); the machine's load is told. An engine that is not installed is passed over.
 """
 
 import argparse
@@ -26,10 +26,11 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
-from dermtwin.gallery import Encoded, Entries, Filter, Gallery, parse_where
+from dermtwin.gallery import Encoded, Entries, Filter, Gallery, parse_where, popcount, snapshot
 from dermtwin.vocabulary import FIELDS
 
 DIMENSION = 32
@@ -186,8 +187,22 @@ def own_rows(gallery: Gallery, codes: Codes) -> Iterator[Row]:
         for label, where in (("", None), (", 10 %", TENTH), (", 1 %", HUNDREDTH))
     }
     yield from taking_turns("reading the float codes", lambda _: words.sum(), asks)
-    asks = {"dermtwin, bits": lambda place: nearest_bits(gallery, codes, place)}
+    asks = bit_asks("dermtwin, bits", lambda place: nearest_bits(gallery, codes, place))
     yield from taking_turns("reading the bits", lambda _: bits.sum(), asks)
+
+
+def bit_asks(what: str, ask: Ask) -> dict[str, Ask]:
+    """A question by bits without the compiled loop and, where numba is there, with it."""
+
+    def without(place: int) -> object:
+        with patch.object(snapshot, "loop_for", lambda _: None):
+            return ask(place)
+
+    if popcount.load() is None:
+        print("numba: not installed (pip install '.[fast]')")
+        return {f"{what}, numpy alone": without}
+    ask(0)  # from the second large question on there is the loop
+    return {what: ask, f"{what}, numpy alone": without}
 
 
 def nearest_bits(gallery: Gallery, codes: Codes, place: int) -> object:
@@ -216,7 +231,7 @@ def ten_times_bits(codes: Codes) -> Iterator[Row]:
         part = slice(place, place + 1)
         return gallery.search_bits(codes.query_bits[part], codes=nothing, k=K, every_image=True)
 
-    asks: dict[str, Ask] = {f"dermtwin, bits of {size:,}": ask}
+    asks = bit_asks(f"dermtwin, bits of {size:,}", ask)
     yield from taking_turns(f"reading the bits of {size:,}", lambda _: bits.sum(), asks)
 
 

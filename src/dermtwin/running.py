@@ -52,6 +52,11 @@ def with_help(function: Callable[[], R], *, pieces: int) -> list[R]:
     return results
 
 
+def in_background(function: Callable[[], R]) -> Future[R]:
+    """Run a function on a helper, while this thread goes on; the process ends after it has."""
+    return _helpers().submit(function)
+
+
 @cache
 def _helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="dermtwin-helper")

@@ -13,8 +13,11 @@ from dermtwin.gallery import (
     Entries,
     Exclusion,
     Gallery,
+    measures,
     names,
     parse_where,
+    popcount,
+    snapshot,
     table,
 )
 from dermtwin.gallery.names import Names
@@ -78,11 +81,18 @@ def expected(rows, *, k, every_image) -> list[tuple]:
     k=st.integers(1, 40),
     where=st.sampled_from(WHERES),
     every_image=st.booleans(),
+    compiled=st.booleans(),
 )
-def test_both_searches_are_the_oracles_whatever_changes(*, seed, k, where, every_image) -> None:
+def test_both_searches_are_the_oracles_whatever_changes(
+    *, seed, k, where, every_image, compiled
+) -> None:
     """Blocks of at most 16 rows: they are begun, joined, cut and emptied at every step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "MOST", 16)
+        patch.setattr(snapshot, "loop_for", lambda _: popcount.load() if compiled else None)
+        # Two blocks in one call of the loop, on as many threads as there are cores.
+        patch.setattr(measures, "_TOGETHER", 2)
+        patch.setattr(measures, "_SHARED_BITS", 1)
         rng = np.random.default_rng(seed)
         gallery, held = Gallery(dimension=3), {}
         for version in range(1, 7):

@@ -1,7 +1,9 @@
 """The two ways to say how near a code is: by its floats, by its bits."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +17,37 @@ from dermtwin.gallery.nearest import (
     slack_of,
     square,
 )
-from dermtwin.gallery.selection import Part
+from dermtwin.gallery.popcount import Loop, nearest_bits
+from dermtwin.gallery.selection import Exclusion, Part
 from dermtwin.gallery.table import View
 
 _BITS = 64
+# Rows from which on several threads go through the blocks: the first figure for floats, the second
+# for bits by a compiled loop, which takes so many blocks at once.
+_SHARED, _SHARED_BITS, _TOGETHER = 2**16, 2**21, 2**5
 # OpenBLAS takes another thread from 2304 * GEMM_MULTITHREAD_THRESHOLD numbers of a matrix on when
 # it meets a vector, from 65536 times as many products on when it meets a matrix.
 _ONE_THREAD = 2**13
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """How near some rows are to a query.
+
+    Attributes:
+        place: of the query.
+        first: what is added to `rows` for their numbers.
+        rows: of the values, ascending; None: one after the other, from `first` on.
+        values: [M], until the next are asked for; above the measure's `most` for rows that take no
+            part.
+        taking: how many rows took part where these are from, written down or not.
+    """
+
+    place: int
+    first: int
+    rows: Rows | None
+    values: Values
+    taking: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +80,7 @@ class Euclidean:
 
     def __init__(self, view: View, codes: NDArray[np.float32]) -> None:
         """Take queries [Q, D]."""
-        longest = max((float(block.halves.max()) for block in view.blocks), default=0.0)
+        longest = max((block.longest for block in view.blocks), default=0.0)
         self._view = view
         self._codes = codes
         self._slacks = [slack_of(query, longest=longest) for query in codes]
@@ -67,8 +93,15 @@ class Euclidean:
         """A pool for each query."""
         return [Pool(wanted, slack=slack, most=self.most) for slack in self._slacks]
 
-    def scan(self, parts: Iterable[Part]) -> Iterator[tuple[Part, int, Values]]:
+    def is_worth_help(self, rows: int) -> bool:
+        """Whether other threads save more than they cost where so many rows take part."""
+        return rows >= _SHARED
+
+    def scan(
+        self, parts: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]
+    ) -> Iterator[Scanned]:
         """For each part and query |x|²/2 - x·q of what is read of the block; see `nearest`."""
+        del wanted  # a product of matrices gives them all
         for part in parts:
             codes, halves = part.taken(part.block.codes), part.taken(part.block.halves)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -76,7 +109,7 @@ class Euclidean:
             for place, values in enumerate(scanned):
                 if not np.isfinite(self._slacks[place]):
                     values[:] = 0  # of no use; everything is measured precisely
-                yield part, place, values
+                yield _blocked(part, exclude[place], place, values, by=self.blocked)
 
     def ranked(self, place: int, pool: Pool) -> Ranked:
         """Measure precisely what a query's pool holds."""
@@ -96,22 +129,61 @@ class Hamming:
     most = _BITS
     blocked = 128
 
-    def __init__(self, view: View, bits: NDArray[np.uint64], *, codes: NDArray[np.float32]) -> None:
-        """Take queries: bits [Q], codes [Q, D]."""
+    def __init__(
+        self,
+        view: View,
+        bits: NDArray[np.uint64],
+        *,
+        codes: NDArray[np.float32],
+        loop: Loop | None,
+    ) -> None:
+        """Take queries: bits [Q], codes [Q, D]; a loop where blocks take part whole."""
         self._view = view
         self._bits = bits
         self._codes = codes
+        self._loop = loop
 
     def only(self, places: list[int]) -> "Hamming":
         """The same of some of the queries."""
-        return Hamming(self._view, self._bits[places], codes=self._codes[places])
+        codes = self._codes[places]
+        return Hamming(self._view, self._bits[places], codes=codes, loop=self._loop)
 
     def pools(self, wanted: int) -> list[Pool]:
         """A pool for each query."""
         return [Pool(wanted, slack=0, most=self.most) for _ in self._bits]
 
-    def scan(self, parts: Iterable[Part]) -> Iterator[tuple[Part, int, Values]]:
-        """For each part and query the Hamming distances of what is read, until the next."""
+    def is_worth_help(self, rows: int) -> bool:
+        """Whether other threads save more than they cost where so many rows take part."""
+        # numpy's steps on bits are so short that threads mostly wait for each other's Python.
+        return self._loop is not None and rows >= _SHARED_BITS
+
+    def scan(
+        self, parts: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]
+    ) -> Iterator[Scanned]:
+        """For each part and query the Hamming distances of what is read of the block."""
+        if self._loop is not None:
+            return self._compiled_scan(parts, self._loop, wanted=wanted, exclude=exclude)
+        return self._plain_scan(parts, exclude)
+
+    def _compiled_scan(
+        self, parts: Iterable[Part], loop: Loop, *, wanted: int, exclude: Sequence[Exclusion]
+    ) -> Iterator[Scanned]:
+        remaining = iter(parts)
+        while run := list(islice(remaining, _TOGETHER)):
+            bits = [cast("NDArray[np.uint64]", part.block.bits) for part in run]
+            firsts = [part.first for part in run]
+            for place, query in enumerate(self._bits):
+                own = np.concatenate([part.own(exclude[place]) + part.first for part in run])
+                # Its own may be the nearest of all: so many more are wanted.
+                rows, values = nearest_bits(
+                    loop, bits, firsts, query=query, wanted=wanted + len(own)
+                )
+                if len(own):
+                    values[np.isin(rows, own, assume_unique=True)] = self.blocked
+                taking = sum(part.count for part in run) - len(own)
+                yield Scanned(place, 0, rows, values, taking)
+
+    def _plain_scan(self, parts: Iterable[Part], exclude: Sequence[Exclusion]) -> Iterator[Scanned]:
         # Made once: they stay in the cache from block to block.
         most = max(map(len, self._view.blocks), default=0)
         differing, counts = np.empty(most, np.uint64), np.empty(most, np.uint8)
@@ -120,7 +192,8 @@ class Hamming:
             bits = part.taken(part.block.bits)
             for place, query in enumerate(self._bits):
                 np.bitwise_xor(bits, query, out=differing[: len(bits)])
-                yield part, place, np.bitwise_count(differing[: len(bits)], out=counts[: len(bits)])
+                values = np.bitwise_count(differing[: len(bits)], out=counts[: len(bits)])
+                yield _blocked(part, exclude[place], place, values, by=self.blocked)
 
     def ranked(self, place: int, pool: Pool) -> Ranked:
         """Measure the floats of what a query's pool holds."""
@@ -130,6 +203,17 @@ class Hamming:
 
 
 Measure = Euclidean | Hamming
+
+
+def _blocked(part: Part, own: Exclusion, place: int, values: Values, *, by: float) -> Scanned:
+    """Let what does not pass and the query's own take no part."""
+    rows, mine = part.gathered, part.own(own)
+    if rows is None and part.passing is not None:
+        # An addition is ten times as fast as an assignment under a mask.
+        values += ~part.passing * values.dtype.type(by)
+    if len(mine):
+        values[mine if rows is None else rows.searchsorted(mine)] = by
+    return Scanned(place, part.first, rows, values, part.count - len(mine))
 
 
 def _scanned(

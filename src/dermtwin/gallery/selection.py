@@ -1,7 +1,8 @@
 """Which rows a question is about: those under its filter, without the query's own."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -48,77 +49,58 @@ class Exclusion:
         return {name: values for name, values in fields.items() if values}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """Those rows of one block that a question is about.
 
     Attributes:
         block: the block.
         first: the number of its first row.
-        rows: its rows that are read, ascending; None: all.
-        barred: [rows of the block], those that are read and do not take part; None: all do.
+        passing: [rows of the block], which of them take part; None: all.
         count: how many take part.
     """
 
     block: Block
     first: int
-    rows: Rows | None
-    barred: Mask | None
+    passing: Mask | None
     count: int
+
+    @cached_property
+    def gathered(self) -> Rows | None:
+        """The rows to gather for a scan, ascending; None: they are so many that all are read."""
+        if self.passing is None or self.count >= _GATHER_BELOW * len(self.block):
+            return None
+        return np.flatnonzero(self.passing)
 
     def taken(self, column: NDArray[T]) -> NDArray[T]:
         """What is read of a column of the block."""
-        return column if self.rows is None else column.take(self.rows, axis=0)
+        return column if self.gathered is None else column.take(self.gathered, axis=0)
 
     def own(self, own: Exclusion) -> Rows:
-        """Where the query's own stand among what is read; such as take part."""
+        """The rows that take part and are the query's own, ascending."""
+        if not own:
+            return np.empty(0, np.intp)
         found = [self.block.name(each).rows_of(names) for each, names in own.by_field().items()]
         if not any(map(len, found)):
             return np.empty(0, np.intp)
         rows = np.unique(np.concatenate(found))
-        if self.barred is not None:
-            return rows[~self.barred[rows]]
-        if self.rows is None:
-            return rows
-        places = self.rows.searchsorted(rows).clip(max=len(self.rows) - 1)
-        among: Rows = places[self.rows[places] == rows]
-        return among
+        return rows if self.passing is None else rows[self.passing[rows]]
 
 
-def parts(
-    view: View, wanted: Filter | None, *, places: Iterable[int] | None = None
-) -> Iterator[Part]:
-    """The rows under a filter; None: all.
-
-    Args:
-        view: whose.
-        wanted: the filter.
-        places: the blocks to go through, each taken when its turn has come; None: all.
-    """
+def parts(view: View, wanted: Filter | None) -> Iterator[Part]:
+    """The rows under a filter; None: all."""
     conditions = [
         (condition, None if condition.field in NAMES else _truth(condition, view))
         for condition in (wanted.conditions if wanted else ())
     ]
-    starts = view.starts()
-    for place in range(len(view.blocks)) if places is None else places:
-        block = view.blocks[place]
+    for block, first in zip(view.blocks, view.starts(), strict=False):
         passing: Mask | None = None
         for condition, truth in conditions:
             mine = _passing(block, condition, truth)
             passing = mine if passing is None else passing & mine
-        part = _part(block, first=starts[place], passing=passing)
-        if part.count:
-            yield part
-
-
-def _part(block: Block, *, first: int, passing: Mask | None) -> Part:
-    if passing is None:
-        return Part(block=block, first=first, rows=None, barred=None, count=len(block))
-    count = int(np.count_nonzero(passing))
-    if count < _GATHER_BELOW * len(block):
-        rows = np.flatnonzero(passing)
-        return Part(block=block, first=first, rows=rows, barred=None, count=count)
-    return Part(block=block, first=first, rows=None, barred=~passing, count=count)
+        count = len(block) if passing is None else int(np.count_nonzero(passing))
+        if count:
+            yield Part(block=block, first=first, passing=passing, count=count)
 
 
 def _truth(condition: Condition, view: View) -> Mask:
@@ -146,12 +128,11 @@ def _looked_up(numbers: Numbers, truth: Mask) -> Mask:
     chosen, others = np.flatnonzero(truth), np.flatnonzero(~truth)
     fewer = min(chosen, others, key=len)
     if len(fewer) <= _FEW:
-        mask = np.zeros(len(numbers), np.bool_)
-        for number in fewer.tolist():
-            mask |= numbers == number
+        masks = [numbers == number for number in fewer.tolist()]
+        mask: Mask = reduce(np.logical_or, masks) if masks else np.zeros(len(numbers), np.bool_)
         return mask if fewer is chosen else ~mask
     if numbers.dtype == np.uint8:
         table = np.resize(truth, 256).tobytes()
-        return np.frombuffer(numbers.tobytes().translate(table), np.bool_)
+        return np.frombuffer(bytearray(numbers).translate(table), np.bool_)
     looked_up: Mask = truth[numbers]
     return looked_up

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dermtwin.errors import SettingsError
 from dermtwin.gallery.filters import Filter, Value
 from dermtwin.gallery.measures import Euclidean, Hamming, Measure, Ranked
-from dermtwin.gallery.nearest import Pool, Values
+from dermtwin.gallery.nearest import Pool
+from dermtwin.gallery.popcount import loop_for
 from dermtwin.gallery.selection import Exclusion, Part, parts
 from dermtwin.gallery.table import NAMES, View
 from dermtwin.running import in_order, with_help
@@ -79,10 +80,7 @@ class Snapshot:
         exclude = [Exclusion()] * len(codes) if exclude is None else exclude
         self._check(codes, k=k, exclude=exclude)
         slices = _slices(len(codes))
-        # Few survivors take so little time a block that threads would mostly wait for each other's
-        # Python; so do bits.
-        has_help = len(slices) == 1 and filter is None
-        asked = _Asked(self._view, filter, k=k, every_image=every_image, has_help=has_help)
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, alone=len(slices) == 1)
 
         def answer(part: slice) -> list[Found]:
             return asked.answers(Euclidean(self._view, codes[part]), exclude=exclude[part])
@@ -120,10 +118,11 @@ class Snapshot:
         self._check_bits(bits, codes=codes)
         self._check(codes, k=k, exclude=exclude)
         slices = _slices(len(codes))
-        asked = _Asked(self._view, filter, k=k, every_image=every_image, has_help=False)
+        asked = _Asked(self._view, filter, k=k, every_image=every_image, alone=len(slices) == 1)
+        loop = loop_for(len(self)) if filter is None else None
 
         def answer(part: slice) -> list[Found]:
-            measure = Hamming(self._view, bits[part], codes=codes[part])
+            measure = Hamming(self._view, bits[part], codes=codes[part], loop=loop)
             return asked.answers(measure, exclude=exclude[part])
 
         return _by_parts(answer, slices)
@@ -138,14 +137,15 @@ class Snapshot:
         """Count the eligible cases by the values of one field; None counts the unknown."""
         counts: Counter[Value | None] = Counter()
         for part in parts(self._view, filter):
-            rows = np.arange(len(part.block)) if part.rows is None else part.rows
-            taking = np.ones(len(rows), np.bool_) if part.barred is None else ~part.barred
+            every = np.ones(len(part.block), np.bool_)
+            taking = every if part.passing is None else part.passing.copy()
             taking[part.own(exclude or Exclusion())] = False
+            rows = np.flatnonzero(taking)
             if name in NAMES:
                 names = part.block.name(name)
-                counts.update(names.at(row) for row in rows[taking].tolist())
+                counts.update(names.at(row) for row in rows.tolist())
             else:
-                numbers = np.bincount(part.block.number(name)[rows[taking]])
+                numbers = np.bincount(part.block.number(name)[rows])
                 values = (None, *self._view.label(name).values)
                 counts.update({values[each]: int(numbers[each]) for each in numbers.nonzero()[0]})
         return dict(counts)
@@ -181,11 +181,11 @@ class _Asked:
     """What is asked of every query of a search."""
 
     def __init__(
-        self, view: View, wanted: Filter | None, *, k: int, every_image: bool, has_help: bool
+        self, view: View, wanted: Filter | None, *, k: int, every_image: bool, alone: bool
     ) -> None:
         self._view = view
-        self._has_help = has_help
-        self._filter = wanted
+        self._parts = list(parts(view, wanted))
+        self._alone = alone
         self._k = k
         self._every_image = every_image
         self._starts = view.starts()
@@ -212,13 +212,19 @@ class _Asked:
         self, measure: Measure, *, wanted: int, exclude: Sequence[Exclusion]
     ) -> list[Ranked]:
         """For each query its nearest rows."""
-        left = deque(range(len(self._view.blocks)))
+        left = deque(self._parts)
 
         def scan() -> list[Pool]:
-            blocks = parts(self._view, self._filter, places=_drained(left))
-            return _scan(measure, blocks, wanted=wanted, exclude=exclude)
+            pools = measure.pools(wanted)
+            for part in measure.scan(_drained(left), wanted=wanted, exclude=exclude):
+                pools[part.place].offer(
+                    part.values, first=part.first, rows=part.rows, eligible=part.taking
+                )
+            return pools
 
-        pools, *others = with_help(scan, pieces=len(left)) if self._has_help else [scan()]
+        # Of several slices of queries each has its own thread already.
+        shared = self._alone and measure.is_worth_help(sum(part.count for part in left))
+        pools, *others = with_help(scan, pieces=len(left) if shared else 1)
         for theirs in others:
             for pool, other in zip(pools, theirs, strict=True):
                 pool.join(other)
@@ -253,35 +259,11 @@ class _Asked:
         return self._view.blocks[place].name(field).at(row - self._starts[place])
 
 
-def _scan(
-    measure: Measure, blocks: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]
-) -> list[Pool]:
-    """For each query what may be among its nearest rows."""
-    pools = measure.pools(wanted)
-    for part, place, values in measure.scan(blocks):
-        own = _block_own(values, part, exclude[place], measure.blocked)
-        taking = part.count - own
-        pools[place].offer(values, first=part.first, rows=part.rows, eligible=taking)
-    return pools
-
-
-def _drained(places: deque[int]) -> Iterator[int]:
+def _drained(left: deque[Part]) -> Iterator[Part]:
     """Take from the left until nothing is left; several threads may."""
     with suppress(IndexError):
         while True:
-            yield places.popleft()
-
-
-def _block_own(values: Values, part: Part, own: Exclusion, blocked: float) -> int:
-    """Let what is barred and the query's own take no part; tells how many are its own."""
-    if part.barred is not None:
-        # An addition is ten times as fast as an assignment under a mask.
-        values += part.barred * values.dtype.type(blocked)
-    if not own:
-        return 0
-    places = part.own(own)
-    values[places] = blocked
-    return len(places)
+            yield left.popleft()
 
 
 def _slices(count: int) -> list[slice]:

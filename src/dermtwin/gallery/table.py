@@ -85,6 +85,7 @@ class Block:
         keys: integer [N], in as few bytes as hold them.
         codes: float32 [N, D].
         halves: float32 [N], half the squared length of each code.
+        longest: no half is larger.
         bits: uint64 [N]; None: some have none.
         names: of each of `NAMES`.
         numbers: of each of `LABELLED` [N], in as few bytes as hold them.
@@ -93,6 +94,7 @@ class Block:
     keys: NDArray[np.integer]
     codes: NDArray[np.float32]
     halves: NDArray[np.float32]
+    longest: float
     bits: NDArray[np.uint64] | None
     names: tuple[Names, ...]
     numbers: tuple[Numbers, ...]
@@ -114,6 +116,7 @@ class Block:
             keys=self.keys[stays],
             codes=self.codes[stays],
             halves=self.halves[stays],
+            longest=self.longest,
             bits=None if self.bits is None else self.bits[stays],
             names=tuple(names.taken(stays) for names in self.names),
             numbers=tuple(numbers[stays] for numbers in self.numbers),
@@ -126,6 +129,7 @@ class Block:
             keys=np.concatenate([self.keys, other.keys]),
             codes=np.concatenate([self.codes, other.codes]),
             halves=np.concatenate([self.halves, other.halves]),
+            longest=max(self.longest, other.longest),
             bits=np.concatenate([self.bits, other.bits]) if have_bits else None,
             names=tuple(a.joined(b) for a, b in zip(self.names, other.names, strict=True)),
             numbers=tuple(
@@ -252,11 +256,13 @@ def _block(entries: Entries, labels: Sequence[Labels], part: slice) -> Block:
     """A block of some of the entries; their new values are added to the labels."""
     # Copies: a block must not keep what came with it in memory once that is forgotten.
     codes = entries.codes[part].copy()
+    halves = half_squares(codes)
     return Block(
         keys=narrowed(entries.keys[part]) if entries.keys.min() >= 0 else entries.keys[part].copy(),
         codes=codes,
-        halves=half_squares(codes),
-        bits=None if entries.bits is None else entries.bits[part].copy(),
+        halves=halves,
+        longest=float(halves.max()),
+        bits=None if entries.bits is None else np.array(entries.bits[part], np.uint64, order="C"),
         names=tuple(Names.of(entries.columns[name][part]) for name in NAMES),  # type: ignore[arg-type]
         numbers=tuple(
             narrowed(each.numbers(_cut(entries.columns[name], part)))
