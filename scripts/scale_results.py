@@ -61,7 +61,7 @@ other work ran beside). What is larger than the largest size measured is arithme
 Asked by bits, all answer alike: exact, under any filter. `gallery.interface` says what they can do;
 `tests/gallery/test_contract.py` asks the one in memory and the one in Milvus the same, and holds
 both against a search that looks at each case in turn. The search by numbers is memory's alone.
-All times by bits here are numpy's; with the extra `fast` a search without a filter takes a half to a
+All times by bits here are numpy's; with the extra `fast` a search without a filter takes half to a
 third of them from 262,144 cases on ([search-results.md](search-results.md)).
 """
 

@@ -173,7 +173,7 @@ class Hamming:
             bits = [cast("NDArray[np.uint64]", part.block.bits) for part in run]
             firsts = [part.first for part in run]
             for place, query in enumerate(self._bits):
-                own = np.concatenate([part.own(exclude[place]) + part.first for part in run])
+                own = _own(run, exclude[place])
                 # Its own may be the nearest of all: so many more are wanted.
                 rows, values = nearest_bits(
                     loop, bits, firsts, query=query, wanted=wanted + len(own)
@@ -203,6 +203,13 @@ class Hamming:
 
 
 Measure = Euclidean | Hamming
+
+
+def _own(run: Sequence[Part], own: Exclusion) -> Rows:
+    """The numbers of the query's own rows in some parts."""
+    if not own:
+        return np.empty(0, np.intp)
+    return np.concatenate([part.own(own) + part.first for part in run])
 
 
 def _blocked(part: Part, own: Exclusion, place: int, values: Values, *, by: float) -> Scanned:

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,14 @@ class Snapshot:
     def __len__(self) -> int:
         return len(self._view)
 
+    @cached_property
+    def _whole(self) -> list[Part]:
+        """All blocks, made once: ten million cases have so many that it takes a tenth of a scan."""
+        return list(parts(self._view, None))
+
+    def _eligible(self, wanted: Filter | None) -> list[Part]:
+        return self._whole if wanted is None else list(parts(self._view, wanted))
+
     def search(
         self,
         codes: NDArray[np.float32],
@@ -80,7 +89,13 @@ class Snapshot:
         exclude = [Exclusion()] * len(codes) if exclude is None else exclude
         self._check(codes, k=k, exclude=exclude)
         slices = _slices(len(codes))
-        asked = _Asked(self._view, filter, k=k, every_image=every_image, alone=len(slices) == 1)
+        asked = _Asked(
+            self._view,
+            self._eligible(filter),
+            k=k,
+            every_image=every_image,
+            alone=len(slices) == 1,
+        )
 
         def answer(part: slice) -> list[Found]:
             return asked.answers(Euclidean(self._view, codes[part]), exclude=exclude[part])
@@ -118,7 +133,13 @@ class Snapshot:
         self._check_bits(bits, codes=codes)
         self._check(codes, k=k, exclude=exclude)
         slices = _slices(len(codes))
-        asked = _Asked(self._view, filter, k=k, every_image=every_image, alone=len(slices) == 1)
+        asked = _Asked(
+            self._view,
+            self._eligible(filter),
+            k=k,
+            every_image=every_image,
+            alone=len(slices) == 1,
+        )
         loop = loop_for(len(self)) if filter is None else None
 
         def answer(part: slice) -> list[Found]:
@@ -136,7 +157,7 @@ class Snapshot:
     ) -> dict[Value | None, int]:
         """Count the eligible cases by the values of one field; None counts the unknown."""
         counts: Counter[Value | None] = Counter()
-        for part in parts(self._view, filter):
+        for part in self._eligible(filter):
             every = np.ones(len(part.block), np.bool_)
             taking = every if part.passing is None else part.passing.copy()
             taking[part.own(exclude or Exclusion())] = False
@@ -181,10 +202,10 @@ class _Asked:
     """What is asked of every query of a search."""
 
     def __init__(
-        self, view: View, wanted: Filter | None, *, k: int, every_image: bool, alone: bool
+        self, view: View, eligible: Sequence[Part], *, k: int, every_image: bool, alone: bool
     ) -> None:
         self._view = view
-        self._parts = list(parts(view, wanted))
+        self._parts = eligible
         self._alone = alone
         self._k = k
         self._every_image = every_image
