@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dermtwin.evaluation.protocols import BALANCED, GALLERY
+from dermtwin.evaluation.scores import NEIGHBOURHOOD
 from dermtwin.evaluation.subjects import DIAGNOSIS
 from dermtwin.evaluation.summary import MAP_MICRO, vote_auc
 from dermtwin.files import write_text
@@ -44,7 +45,7 @@ def _figures(code: dict[str, Any]) -> dict[str, Any]:
     return {
         "paper's test set: precision@10": drawn["precision@10"],
         "paper's test set: mAP, micro": drawn[MAP_MICRO],
-        f"gallery: {vote_auc(16)}": gallery["figures"][vote_auc(16)],
+        **{f"gallery: {vote_auc(k)}": gallery["figures"][vote_auc(k)] for k in (16, NEIGHBOURHOOD)},
         **{f"gallery, diagnoses: {name}": of_diagnoses[name] for name in OF_DIAGNOSES},
     }
 

@@ -26,8 +26,9 @@ K = 10
 """How many hits the paper shows, and every vote and strip here uses."""
 
 PRECISION_DEPTHS = (1, 5, K)
-VOTE_DEPTHS = (K, 16)
-"""How many hits vote: as many as are shown, and as many as in Tschandl 2019."""
+NEIGHBOURHOOD = 100
+VOTE_DEPTHS = (K, 16, NEIGHBOURHOOD)
+"""How many hits vote: as many as are shown, as many as in Tschandl 2019, a whole neighbourhood."""
 
 AP, AP_AT_K = "AP", f"AP@{K} / min({K}, R)"
 MEASURES = (*(f"precision@{k}" for k in PRECISION_DEPTHS), AP, AP_AT_K)

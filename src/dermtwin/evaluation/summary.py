@@ -18,7 +18,15 @@ from dermtwin.evaluation.intervals import (
 )
 from dermtwin.evaluation.measures import RECALL_LEVELS
 from dermtwin.evaluation.ranking import Flags, Floats, Ints
-from dermtwin.evaluation.scores import AP, AP_AT_K, PRECISION_DEPTHS, VOTE_DEPTHS, K, Scores
+from dermtwin.evaluation.scores import (
+    AP,
+    AP_AT_K,
+    NEIGHBOURHOOD,
+    PRECISION_DEPTHS,
+    VOTE_DEPTHS,
+    K,
+    Scores,
+)
 from dermtwin.evaluation.subjects import CLASS_NAMES, MALIGNANT
 from dermtwin.evaluation.vote import (
     Ballot,
@@ -229,7 +237,9 @@ def _vote_figures(scores: Scores, resamples: Resamples, votes: Ballot) -> dict[s
     def error(weights: Floats | None, of: Ballot = votes) -> float:
         return calibrate(of, weights=weights).error
 
-    aucs = {vote_auc(k): vote_figure(scores, k=k, resamples=resamples) for k in VOTE_DEPTHS}
+    # A small gallery has no neighbourhood: its line would say nothing.
+    depths = [k for k in VOTE_DEPTHS if k < NEIGHBOURHOOD or _voted(scores, k=k).any()]
+    aucs = {vote_auc(k): vote_figure(scores, k=k, resamples=resamples) for k in depths}
     errors = Statistic(value=error(None), resampled=resamples.each(error))
     return aucs | {
         VOTE_ERROR: figure_of(errors, chance=error(None, by_chance), defined=_voted(scores, k=K))
