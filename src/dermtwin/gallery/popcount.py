@@ -48,7 +48,7 @@ def load() -> Loop | None:
         return None
     try:
         from dermtwin.gallery.compiled import scan  # noqa: PLC0415 - it imports an extra
-    except ImportError as error:
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, numpy finds the same
         warnings.warn(f"numba cannot be used, so searches take longer: {error}", stacklevel=2)
         return None
     loop: Loop = scan
