@@ -132,7 +132,17 @@ def test_json_has_the_agreed_form(held, encoder) -> None:
     answer = find(path, casebook=held, k=4, where=["sex=female"])
     told = answer.to_json()
     assert list(told) == [
-        *("query", "encoder", "gallery_version", "ms", "crop", "remarks", "eligible", "known"),
+        *(
+            "query",
+            "encoder",
+            "views",
+            "gallery_version",
+            "ms",
+            "crop",
+            "remarks",
+            "eligible",
+            "known",
+        ),
         *("trust", "neighbours", "hits"),
     ]
     assert (told["query"], told["encoder"]) == (str(path), encoder.id)

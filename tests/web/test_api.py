@@ -243,7 +243,7 @@ def test_find_asks_a_server_as_it_asks_a_casebook(staffed, book, lesion, program
     _, token = accounts.add_token(staffed.casebook, user="a.viewer", label="find")
     with serving(staffed.book) as server:
         address = str(server.base_url)
-        words = ("find", lesion, "-k", 4, "--where", "sex=female")
+        words = ("find", lesion, "-k", 4, "--where", "sex=female", "--views", 4)
         environment = os.environ | {"DERMTWIN_TOKEN": token, "COLUMNS": "200"}
         there = program(*words, "--server", address, env=environment)
         here = program(*words, "--casebook", book, env=environment)

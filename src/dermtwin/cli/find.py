@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
-from dermtwin.cli.options import Json, OptionalCasebook, Where
+from dermtwin.cli.options import Json, OptionalCasebook, Views, Where
 from dermtwin.cli.printing import is_narrow, note, out, print_json
 from dermtwin.vocabulary import DRAWN_NOTICE, Case, Malignancy, SearchBy
 
@@ -50,6 +50,7 @@ def command(
             "differ, then by the distance of codes."
         ),
     ] = SearchBy.CODE,
+    views: Views = 1,
     lesion: Annotated[
         str | None, typer.Option(help="The picture's lesion: never among the hits.")
     ] = None,
@@ -67,6 +68,8 @@ def command(
 
     Example: dermtwin find lesion.jpg --casebook cases --by bits
 
+    Example: dermtwin find lesion.jpg --casebook cases --views 8
+
     Example: dermtwin find lesion.jpg --server https://cases.example.org
     """
     answer = dermtwin.find(
@@ -79,6 +82,7 @@ def command(
         where=where or (),
         every_image=every_image,
         by=by,
+        views=views,
         encoder=encoder,
         lesion_id=lesion,
         patient_id=patient,

@@ -19,8 +19,8 @@ Views = Annotated[
     int,
     typer.Option(
         "--views",
-        help="1, 4 or 8: the query is asked turned by quarters (4) and mirrored too (8). The "
-        "nearest view tells how near a case is, all of them what the nearest cases say together.",
+        help="1, 4 or 8: the picture is asked turned by quarters (4) and mirrored too (8). A case "
+        "is as near as it is to the nearest view.",
     ),
 ]
 Where = Annotated[

@@ -61,7 +61,7 @@ class FoundCase:
         hit: its place and distances.
         case: its record.
         nearness: `very near`, `near` or `far`; None: the encoder does not say what is usual, or
-            was not asked by the picture's own code.
+            was not asked by the picture's own code, as it is.
     """
 
     hit: Hit
@@ -90,6 +90,7 @@ class Answer:
     Attributes:
         query: what the picture was called.
         k: how many cases were asked for.
+        views: in how many views of the picture.
         encoder: the encoder's id.
         version: number of the casebook's last change that was seen.
         ms: milliseconds from the picture's bytes to this answer.
@@ -108,6 +109,7 @@ class Answer:
 
     query: str
     k: int
+    views: int
     encoder: str
     version: int
     ms: float
@@ -137,6 +139,7 @@ class Answer:
         return {
             "query": self.query,
             "encoder": self.encoder,
+            "views": self.views,
             "gallery_version": self.version,
             "ms": round(self.ms, 3),
             "crop": None if self.crop is None else asdict(self.crop),

@@ -36,7 +36,7 @@ from dermtwin.datasets import (
 )
 from dermtwin.encoders import Codes, Encoder, Look
 from dermtwin.errors import CasebookError, ImageError, SettingsError
-from dermtwin.gallery import Filter, Found, Gallery, Snapshot
+from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
 from dermtwin.images import Rgb, decode, digest
 from dermtwin.vocabulary import SearchBy
 
@@ -52,7 +52,8 @@ class _Settled:
     Attributes:
         snapshot: that moment's gallery.
         found: the nearest cases, as many as were asked for.
-        distances: of the nearest lesions, nearest first, at least `FAMILY` if there are as many.
+        distances: of the lesions nearest to the picture as it is, nearest first, at least `FAMILY`
+            if there are as many.
         cases: the records of the nearest cases.
     """
 
@@ -69,6 +70,7 @@ class Asked(TypedDict, total=False):
     filter: Filter | None
     every_image: bool
     by: SearchBy
+    views: int
     lesion_id: str | None
     patient_id: str | None
     who: str | None
@@ -134,6 +136,7 @@ class Consultation:
         filter: Filter | None = None,  # noqa: A002 - the word that all of dermtwin uses
         every_image: bool = False,
         by: SearchBy = SearchBy.CODE,
+        views: int = 1,
         lesion_id: str | None = None,
         patient_id: str | None = None,
         who: str | None = None,
@@ -154,6 +157,8 @@ class Consultation:
             filter: which cases may come back; None: all.
             every_image: show each image of a lesion, not its nearest alone.
             by: what tells how near a case is: its code, or its bits and then its code.
+            views: 1, 4 or 8: the picture is asked turned by quarters (4) and mirrored too (8); a
+                case is as near as it is to the nearest of them.
             lesion_id: the picture's lesion, where known.
             patient_id: the picture's patient, where known.
             who: who asks, for the audit log; None: the operating system's user.
@@ -163,22 +168,26 @@ class Consultation:
 
         Raises:
             ImageError: the bytes are no picture that dermtwin accepts.
-            SettingsError: k below 1, the encoder or a case has no bits to search by, or the
-                steering contradicts itself.
+            SettingsError: k below 1, another number of views, the encoder or a case has no bits to
+                search by, or the steering contradicts itself.
             EncoderError: a region was asked for, and the encoder has none.
             CasebookError: the casebook cannot be read, or does not hold a marked case.
         """
         start = time.perf_counter()
-        if k < 1:
-            raise SettingsError(f"k={k} asks for no case; ask for at least 1.")
-        steering = Steering(region=region, like=tuple(like), unlike=tuple(unlike))
-        steering.check(by=by)
+        question = Question(
+            k=k,
+            filter=filter,
+            every_image=every_image,
+            by=by,
+            own=Exclusion(),
+            steering=Steering(region=region, like=tuple(like), unlike=tuple(unlike)),
+            views=views,
+        )
+        question.check()
         own = self.casebook.kin(
             self._cases_of(data, name=name), lesion_id=lesion_id, patient_id=patient_id
         )
-        question = Question(
-            k=k, filter=filter, every_image=every_image, by=by, own=own, steering=steering
-        )
+        question = replace(question, own=own)
         answer = self._by_current(partial(self._answer, question, data=data, name=name))
         told = self._note_answer(answer, question, who=who)
         took = (time.perf_counter() - start) * 1000
@@ -284,8 +293,9 @@ class Consultation:
         if question.by is SearchBy.BITS:
             refuse_without_bits(source.encoder)
         look = source.encoder.look(data, name=name)
-        codes = source.encoder.encode_views(look.view[None])
-        codes = source.steered(codes, question.steering)
+        codes = source.encoder.encode_view(look.view, views=question.views)
+        if question.steering:
+            codes = source.steered(codes, question.steering)
         pixels = _whole(look, data, name=name)
         grey = small_grey(pixels)
         settled = self._settled(question, source, codes=codes)
@@ -299,6 +309,7 @@ class Consultation:
         return Answer(
             query=name,
             k=question.k,
+            views=question.views,
             encoder=source.encoder.id,
             version=snapshot.version,
             ms=0.0,
@@ -358,11 +369,11 @@ class Consultation:
         """Search, and read the hits' cases; again if one was forgotten in between."""
         for _ in range(TRIES):
             snapshot = source.refresh()
-            wide = question.ask(snapshot, codes=codes)
+            wide, plain = question.ask(snapshot, codes=codes)
             found = replace(wide, hits=wide.hits[: question.k])
             records = self.casebook.records([hit.isic_id for hit in found.hits])
             if all(hit.isic_id in records for hit in found.hits):
-                nearest = {hit.lesion_id or hit.isic_id: hit.distance for hit in wide.hits[::-1]}
+                nearest = {hit.lesion_id or hit.isic_id: hit.distance for hit in plain.hits[::-1]}
                 distances = tuple(sorted(nearest.values()))
                 return _Settled(snapshot=snapshot, found=found, distances=distances, cases=records)
         raise CasebookError(
@@ -384,7 +395,7 @@ def _usual(encoder: Encoder) -> Mapping[str, float]:
 
 def _by_distance(settled: _Settled, question: Question, *, encoder: Encoder) -> Iterable[Reason]:
     """How far usual cases are is known of pictures' own codes alone."""
-    if not question.is_plain:
+    if not question.is_own_code:
         return ()
     return trust.of_distances(
         settled.distances, usual=_usual(encoder), unfamiliar=of_encoder(encoder.id).unfamiliar

@@ -1,7 +1,7 @@
 """An encoder of a casebook with the codes by it, and a question put to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from dermtwin.casebook import Casebook, EncoderChangedError, auditing, reading, records
 from dermtwin.consultation.steering import Steering, moved, of_region, regions_of
 from dermtwin.consultation.trust import FAMILY
-from dermtwin.encoders import Codes, Encoder
+from dermtwin.encoders import Codes, Encoder, refuse_views
 from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.gallery import Exclusion, Filter, Found, Gallery, Snapshot
-from dermtwin.vocabulary import SearchBy
+from dermtwin.vocabulary import Hit, SearchBy
 
 OUTPUT = "code"
 """The encoder's output that a casebook keeps and a gallery searches."""
@@ -35,24 +35,53 @@ class Question:
     by: SearchBy
     own: Exclusion
     steering: Steering
+    views: int
 
     @property
-    def is_plain(self) -> bool:
+    def is_own_code(self) -> bool:
         """Whether it goes by the picture's own code: how far usual cases are is known of that."""
         return self.by is SearchBy.CODE and not self.steering
 
-    def ask(self, snapshot: Snapshot, *, codes: Codes) -> Found:
-        """The nearest cases; at least `FAMILY`, where there are as many."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether it goes by that alone."""
+        return self.is_own_code and self.views == 1
+
+    def check(self) -> None:
+        """Raise SettingsError where it contradicts itself."""
+        if self.k < 1:
+            raise SettingsError(f"k={self.k} asks for no case; ask for at least 1.")
+        refuse_views(self.views)
+        self.steering.check(by=self.by)
+        if self.steering and self.views > 1:
+            raise SettingsError(
+                "a region and cases marked as like or unlike steer the picture as it is; ask in "
+                "one view."
+            )
+
+    def ask(self, snapshot: Snapshot, *, codes: Codes) -> tuple[Found, Found]:
+        """The nearest cases; at least `FAMILY`, where there are as many.
+
+        Args:
+            snapshot: where to look.
+            codes: of each view, the picture's own first.
+
+        Returns:
+            Those of all views, a case being as near as to the nearest; and those of the first.
+        """
         search = partial(snapshot.search, codes.vectors(OUTPUT))
         if self.by is SearchBy.BITS:
             search = partial(snapshot.search_bits, _whole_bits(codes), codes=codes.vectors(OUTPUT))
-        (found,) = search(
-            k=max(self.k, FAMILY),
+        k = max(self.k, FAMILY)
+        by_view = search(
+            k=k,
             filter=self.filter,
-            exclude=[self.own],
+            exclude=[self.own] * self.views,
             every_image=self.every_image,
         )
-        return found
+        if self.views == 1:
+            return by_view[0], by_view[0]
+        return _of_nearest_view(by_view, k=k, every_image=self.every_image), by_view[0]
 
 
 class Source:
@@ -119,6 +148,26 @@ class Source:
                 f"the casebook {self._casebook.path} holds no case {absent[0]}; unmark it."
             )
         return {name: code[None] for name, code in zip(names, entries.codes, strict=True)}
+
+
+def _of_nearest_view(by_view: Sequence[Found], *, k: int, every_image: bool) -> Found:
+    """The k nearest, where a case is as near as to the nearest of several views.
+
+    Exact: what is among the k nearest so is among those of the view that it is nearest to.
+    """
+    best: dict[tuple[bool, str], Hit] = {}
+    for hit in (hit for found in by_view for hit in found.hits):
+        is_image = every_image or hit.lesion_id is None
+        name = (is_image, hit.isic_id if is_image else str(hit.lesion_id))
+        best[name] = min(best.get(name, hit), hit, key=_nearness)
+    nearest = sorted(best.values(), key=_nearness)[:k]
+    hits = tuple(replace(hit, rank=rank) for rank, hit in enumerate(nearest, start=1))
+    return Found(hits, by_view[0].eligible)
+
+
+def _nearness(hit: Hit) -> tuple[int, float, str]:
+    """What hits are ordered by."""
+    return hit.hamming or 0, hit.distance, hit.isic_id
 
 
 def open_source(casebook: Casebook) -> Source:

@@ -24,6 +24,7 @@ def find(
     where: Iterable[str] = (),
     every_image: bool = False,
     by: str = SearchBy.CODE,
+    views: int = 1,
     encoder: str | Path | None = None,
     lesion_id: str | None = None,
     patient_id: str | None = None,
@@ -41,13 +42,16 @@ def find(
         every_image: show each image of a lesion, not its nearest alone.
         by: what tells how near a case is: `code`, by the distance of codes; `bits`, by how many of
             the encoder's 64 bits differ, and among equals by the distance of codes.
+        views: of the picture: 1, 4 (turned by quarters) or 8 (mirrored too). A case is as near as
+            it is to the nearest of them.
         encoder: refuse unless the casebook's codes are by this encoder.
         lesion_id: the picture's lesion, where known.
         patient_id: the picture's patient, where known; a DICOM file names its own.
 
     Raises:
-        SettingsError: a condition is not understood, k is below 1, `by` is neither, or there are no
-            bits to search by; or not exactly one of casebook and server is named.
+        SettingsError: a condition is not understood, k is below 1, `by` is neither, the picture
+            cannot be asked in so many views, or there are no bits to search by; or not exactly one
+            of casebook and server is named.
         CasebookError: there is no casebook, it cannot be read, or has another encoder.
         ImageError: the file is no picture that dermtwin accepts.
         ServerError: the server cannot be reached, or refuses.
@@ -56,6 +60,7 @@ def find(
         if casebook is not None or encoder is not None:
             raise SettingsError("a server has its own casebook and encoder; leave those out.")
         fields = [("k", str(k)), ("every_image", str(every_image).lower()), ("by", by)]
+        fields.append(("views", str(views)))
         fields += [("where", each) for each in where]
         known = {"lesion_id": lesion_id, "patient_id": patient_id}
         fields += [(name, value) for name, value in known.items() if value is not None]
@@ -74,6 +79,7 @@ def find(
             filter=conditions,
             every_image=every_image,
             by=chosen,
+            views=views,
             lesion_id=lesion_id,
             patient_id=patient_id or _patient_of(Path(image), opened),
         )

@@ -51,6 +51,7 @@ Names = Annotated[list[str], Form(max_length=_MOST_STEERED)]
 _SEARCH_EXAMPLE = {
     "query": "lesion.jpg",
     "encoder": "3919…",
+    "views": 1,
     "gallery_version": 10015,
     "ms": 34.2,
     "eligible": 10015,
@@ -91,6 +92,9 @@ def search(  # noqa: PLR0913 - the form's fields
     where: Annotated[list[str], Form(max_length=40, examples=[["sex=female"]])] = [],  # noqa: B006
     every_image: Annotated[bool, Form()] = False,
     by: Annotated[SearchBy, Form()] = SearchBy.CODE,
+    views: Annotated[
+        int, Form(description="1, 4 (turned by quarters) or 8 (mirrored too); the nearest counts.")
+    ] = 1,
     region: Box = None,
     like: Names = [],  # noqa: B006 - FastAPI copies a default
     unlike: Names = [],  # noqa: B006
@@ -107,6 +111,7 @@ def search(  # noqa: PLR0913 - the form's fields
         "filter": parse_where(where),
         "every_image": every_image,
         "by": by,
+        "views": views,
         "lesion_id": lesion_id or None,
         "patient_id": patient_id or None,
         "who": person.name,
