@@ -133,6 +133,6 @@ def _looked_up(numbers: Numbers, truth: Mask) -> Mask:
         return mask if fewer is chosen else ~mask
     if numbers.dtype == np.uint8:
         table = np.resize(truth, 256).tobytes()
-        return np.frombuffer(bytearray(numbers).translate(table), np.bool_)
+        return np.frombuffer(numbers.tobytes().translate(table), np.bool_)
     looked_up: Mask = truth[numbers]
     return looked_up
