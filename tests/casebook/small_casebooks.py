@@ -248,18 +248,40 @@ def nearest_by_hand(
     cases: Iterable[Case], encoder: Encoder, data: bytes, *, k: int, every_image: bool
 ) -> list[tuple[str, float]]:
     """Names and distances of the nearest cases: every case looked at, in plain Python."""
-    query = encoder.encode(data, name="query").vectors()[0]
+    hits = hits_by_hand(cases, encoder, data, k=k, every_image=every_image)
+    return [(name, far) for name, _, far in hits]
+
+
+def hits_by_hand(
+    cases: Iterable[Case],
+    encoder: Encoder,
+    data: bytes,
+    *,
+    k: int,
+    every_image: bool,
+    by_bits: bool = False,
+    views: int = 1,
+) -> list[tuple[str, int, float]]:
+    """Names, bits that differ (0 where codes alone decide) and distances of the nearest cases."""
+    queries = encoder.encode(data, name="query", views=views).by_output
     measured = []
     for case in cases:
-        code = encoder.encode(picture_of(case), name=case.isic_id).vectors()[0]
-        total = 0.0
-        for one, other in zip(code.tolist(), query.tolist(), strict=True):
-            total += (one - other) ** 2
-        measured.append((float(np.float32(math.sqrt(total))), case.isic_id, case.lesion_id))
+        own = encoder.encode(picture_of(case), name=case.isic_id).by_output
+        nearest = []
+        for view, query in enumerate(queries["code"]):
+            total = 0.0
+            for one, other in zip(own["code"][0].tolist(), query.tolist(), strict=True):
+                total += (one - other) ** 2
+            differing = 0
+            if by_bits:
+                pairs = zip(own["bits"][0].tolist(), queries["bits"][view].tolist(), strict=True)
+                differing = sum((one > 0) != (other > 0) for one, other in pairs)
+            nearest.append((differing, float(np.float32(math.sqrt(total)))))
+        measured.append((*min(nearest), case.isic_id, case.lesion_id))
     seen: set[str] = set()
     hits = []
-    for far, name, lesion in sorted(measured, key=lambda each: each[:2]):
+    for differing, far, name, lesion in sorted(measured, key=lambda each: each[:3]):
         if every_image or lesion is None or lesion not in seen:
             seen.add(lesion or name)
-            hits.append((name, far))
+            hits.append((name, differing, far))
     return hits[:k]

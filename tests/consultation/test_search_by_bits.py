@@ -1,19 +1,15 @@
 """`find --by bits`: Hamming, then distance, then name; as a look at every case has it."""
 
 import json
-import math
 import sys
 from itertools import pairwise
-from pathlib import Path
 from subprocess import run
 
-import numpy as np
 import pytest
-from small_casebooks import BIT_GROUPS, make_cases, make_encoder, picture, picture_of, write_dataset
+from small_casebooks import BIT_GROUPS, hits_by_hand, make_cases, picture, picture_of
 
 from dermtwin.casebook import Casebook
 from dermtwin.consultation import Consultation
-from dermtwin.encoders import Encoder
 from dermtwin.errors import SettingsError
 from dermtwin.gallery import parse_where
 from dermtwin.verbs.add import add
@@ -24,68 +20,29 @@ CASES = make_cases(60)
 QUERY = picture(123_456)
 
 
-@pytest.fixture(scope="module")
-def with_bits(tmp_path_factory) -> Encoder:
-    """Its bits come in equal groups, so that many cases are equally near."""
-    return make_encoder(tmp_path_factory.mktemp("encoders") / "bits.onnx", has_bits=True)
-
-
-@pytest.fixture(scope="module")
-def held(tmp_path_factory, with_bits) -> Path:
-    folder = tmp_path_factory.mktemp("held")
-    path = folder / "encoder.onnx"
-    path.write_bytes(with_bits.data)
-    add(write_dataset(folder / "data", CASES), casebook=folder / "book", encoder=path)
-    (folder / "query.jpg").write_bytes(QUERY)
-    return folder
-
-
-def by_hand(cases, encoder, *, k, every_image) -> list[tuple[str, int, float]]:
-    def numbers(data) -> tuple[list[float], list[bool]]:
-        codes = encoder.encode(data, name="any").by_output
-        return codes["code"][0].tolist(), [bool(each > 0) for each in codes["bits"][0]]
-
-    query, query_bits = numbers(QUERY)
-    measured = []
-    for case in cases:
-        code, bits = numbers(picture_of(case))
-        total = 0.0
-        for one, other in zip(code, query, strict=True):
-            total += (one - other) ** 2
-        differing = sum(one != other for one, other in zip(bits, query_bits, strict=True))
-        far = float(np.float32(math.sqrt(total)))
-        measured.append((differing, far, case.isic_id, case.lesion_id))
-    seen: set[str] = set()
-    hits = []
-    for differing, far, name, lesion in sorted(measured, key=lambda each: each[:3]):
-        if every_image or lesion is None or lesion not in seen:
-            seen.add(lesion or name)
-            hits.append((name, differing, far))
-    return hits[:k]
-
-
 @pytest.mark.parametrize("where", [(), ("sex=female,male",), ("age_approx=..50", "lesion_id=*")])
 @pytest.mark.parametrize("every_image", [False, True])
 def test_the_nearest_by_bits_are_those_of_a_look_at_every_case(
-    held, with_bits, where, every_image
+    bits_held, with_bits, where, every_image
 ) -> None:
     cases = [case for case in CASES if parse_where(where).matches(case)]
-    asked = {"casebook": held / "book", "k": 25, "where": where, "every_image": every_image}
-    answer = find(held / "query.jpg", by="bits", **asked)
+    asked = {"casebook": bits_held / "book", "k": 25, "where": where, "every_image": every_image}
+    answer = find(bits_held / "query.jpg", by="bits", **asked)
     told = [(each.case.isic_id, each.hit.hamming, each.hit.distance) for each in answer.hits]
-    assert told == by_hand(cases, with_bits, k=25, every_image=every_image)
+    asked_by_hand = {"k": 25, "every_image": every_image, "by_bits": True}
+    assert told == hits_by_hand(cases, with_bits, QUERY, **asked_by_hand)
     differing = [each for _, each, _ in told]
     assert len(set(differing)) < len(differing)
     assert all(each % (64 // BIT_GROUPS) == 0 for each in differing)
     assert answer.eligible == len(cases)
-    by_code = find(held / "query.jpg", **asked)
+    by_code = find(bits_held / "query.jpg", **asked)
     assert {each.hit.hamming for each in by_code.hits} == {None}
     assert not any("hamming" in hit for hit in by_code.to_json()["hits"])
 
 
-def test_own_cases_never_come_back_by_bits_either(held) -> None:
+def test_own_cases_never_come_back_by_bits_either(bits_held) -> None:
     case = next(each for each in CASES if each.patient_id)
-    with Casebook.open(held / "book") as opened:
+    with Casebook.open(bits_held / "book") as opened:
         answer = Consultation(opened).ask(
             picture_of(case), name="renamed.jpg", k=100, every_image=True, by=SearchBy.BITS
         )
@@ -95,15 +52,17 @@ def test_own_cases_never_come_back_by_bits_either(held) -> None:
     assert answer.eligible == len(told) > 40
 
 
-def test_the_command_line_shows_how_many_bits_differ(held) -> None:
+def test_the_command_line_shows_how_many_bits_differ(bits_held) -> None:
     command = [sys.executable, "-c", "from dermtwin.cli import main; main()", "find"]
     asked = [*command, "query.jpg", "--casebook", "book", "--by", "bits", "-k", "4"]
-    done = run([*asked, "--json"], capture_output=True, text=True, check=True, cwd=held)
+    done = run([*asked, "--json"], capture_output=True, text=True, check=True, cwd=bits_held)
     hits = json.loads(done.stdout)["hits"]
     assert [list(hit)[3:5] for hit in hits] == [["distance", "hamming"]] * 4
     near = [(hit["hamming"], hit["distance"]) for hit in hits]
     assert all(one <= other for one, other in pairwise(near))
-    shown = run(asked, capture_output=True, text=True, check=True, cwd=held).stdout.splitlines()
+    shown = run(
+        asked, capture_output=True, text=True, check=True, cwd=bits_held
+    ).stdout.splitlines()
     assert shown[1].split()[:2] == ["bits", "distance"]
     assert [line.split()[:2] for line in shown[2:6]] == [
         [str(hit["rank"]), str(hit["hamming"])] for hit in hits

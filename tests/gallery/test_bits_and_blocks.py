@@ -92,7 +92,6 @@ def test_both_searches_are_the_oracles_whatever_changes(
         patch.setattr(snapshot, "loop_for", lambda _: popcount.load() if compiled else None)
         # Two blocks in one call of the loop, on as many threads as there are cores.
         patch.setattr(measures, "_TOGETHER", 2)
-        patch.setattr(measures, "_SHARED_BITS", 1)
         patch.setattr(measures, "_SHARED", 1)
         rng = np.random.default_rng(seed)
         gallery, held = Gallery(dimension=3), {}

@@ -22,9 +22,10 @@ from dermtwin.gallery.selection import Exclusion, Part
 from dermtwin.gallery.table import View
 
 _BITS = 64
-# Rows from which on several threads go through the blocks: the first figure for floats, the second
-# for bits by a compiled loop, which takes so many blocks at once.
-_SHARED, _SHARED_BITS, _TOGETHER = 2**16, 2**21, 2**5
+# Rows from which on another thread saves more than it costs, by floats.
+_SHARED = 2**16
+# Blocks that a compiled loop goes through in one call.
+_TOGETHER = 2**5
 # OpenBLAS takes another thread from 2304 * GEMM_MULTITHREAD_THRESHOLD numbers of a matrix on when
 # it meets a vector, from 65536 times as many products on when it meets a matrix.
 _ONE_THREAD = 2**13
@@ -93,9 +94,9 @@ class Euclidean:
         """A pool for each query."""
         return [Pool(wanted, slack=slack, most=self.most) for slack in self._slacks]
 
-    def is_worth_help(self, rows: int) -> bool:
-        """Whether other threads save more than they cost where so many rows take part."""
-        return rows >= _SHARED
+    def pieces(self, parts: Sequence[Part]) -> int:
+        """Among how many threads the parts may be shared with a gain."""
+        return len(parts) if sum(part.count for part in parts) >= _SHARED else 1
 
     def scan(
         self, parts: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]
@@ -152,10 +153,10 @@ class Hamming:
         """A pool for each query."""
         return [Pool(wanted, slack=0, most=self.most) for _ in self._bits]
 
-    def is_worth_help(self, rows: int) -> bool:
-        """Whether other threads save more than they cost where so many rows take part."""
+    def pieces(self, parts: Sequence[Part]) -> int:
+        """Among how many threads the parts may be shared with a gain."""
         # numpy's steps on bits are so short that threads mostly wait for each other's Python.
-        return self._loop is not None and rows >= _SHARED_BITS
+        return 1 if self._loop is None else -(-len(parts) // _TOGETHER)
 
     def scan(
         self, parts: Iterable[Part], *, wanted: int, exclude: Sequence[Exclusion]

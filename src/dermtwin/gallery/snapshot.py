@@ -88,19 +88,13 @@ class Snapshot:
         """
         exclude = [Exclusion()] * len(codes) if exclude is None else exclude
         self._check(codes, k=k, exclude=exclude)
-        slices = _slices(len(codes))
-        asked = _Asked(
-            self._view,
-            self._eligible(filter),
+        return self._answers(
+            lambda part: Euclidean(self._view, codes[part]),
+            exclude=exclude,
+            eligible=self._eligible(filter),
             k=k,
             every_image=every_image,
-            alone=len(slices) == 1,
         )
-
-        def answer(part: slice) -> list[Found]:
-            return asked.answers(Euclidean(self._view, codes[part]), exclude=exclude[part])
-
-        return _by_parts(answer, slices)
 
     def search_bits(  # noqa: PLR0913 - all that may be said of a search
         self,
@@ -132,21 +126,14 @@ class Snapshot:
         exclude = [Exclusion()] * len(bits) if exclude is None else exclude
         self._check_bits(bits, codes=codes)
         self._check(codes, k=k, exclude=exclude)
-        slices = _slices(len(codes))
-        asked = _Asked(
-            self._view,
-            self._eligible(filter),
+        loop = loop_for(len(self)) if filter is None else None
+        return self._answers(
+            lambda part: Hamming(self._view, bits[part], codes=codes[part], loop=loop),
+            exclude=exclude,
+            eligible=self._eligible(filter),
             k=k,
             every_image=every_image,
-            alone=len(slices) == 1,
         )
-        loop = loop_for(len(self)) if filter is None else None
-
-        def answer(part: slice) -> list[Found]:
-            measure = Hamming(self._view, bits[part], codes=codes[part], loop=loop)
-            return asked.answers(measure, exclude=exclude[part])
-
-        return _by_parts(answer, slices)
 
     def tally(
         self,
@@ -170,6 +157,27 @@ class Snapshot:
                 values = (None, *self._view.label(name).values)
                 counts.update({values[each]: int(numbers[each]) for each in numbers.nonzero()[0]})
         return dict(counts)
+
+    def _answers(
+        self,
+        measure_of: Callable[[slice], Measure],
+        *,
+        exclude: Sequence[Exclusion],
+        eligible: Sequence[Part],
+        k: int,
+        every_image: bool,
+    ) -> tuple[Found, ...]:
+        """The answers of queries: a few here, their blocks on all cores; many on all cores."""
+        count = len(exclude)
+        slices = [slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER)]
+        alone = len(slices) == 1
+        asked = _Asked(self._view, eligible, k=k, every_image=every_image, alone=alone)
+
+        def answer(part: slice) -> list[Found]:
+            return asked.answers(measure_of(part), exclude=exclude[part])
+
+        answers = map(answer, slices) if len(slices) < 2 else in_order(answer, slices)
+        return tuple(found for part in answers for found in part)
 
     def _check(self, codes: NDArray[np.float32], *, k: int, exclude: Sequence[Exclusion]) -> None:
         dimension = self._view.dimension
@@ -244,8 +252,7 @@ class _Asked:
             return pools
 
         # Of several slices of queries each has its own thread already.
-        shared = self._alone and measure.is_worth_help(sum(part.count for part in left))
-        pools, *others = with_help(scan, pieces=len(left) if shared else 1)
+        pools, *others = with_help(scan, pieces=measure.pieces(self._parts) if self._alone else 1)
         for theirs in others:
             for pool, other in zip(pools, theirs, strict=True):
                 pool.join(other)
@@ -285,13 +292,3 @@ def _drained(left: deque[Part]) -> Iterator[Part]:
     with suppress(IndexError):
         while True:
             yield left.popleft()
-
-
-def _slices(count: int) -> list[slice]:
-    return [slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER)]
-
-
-def _by_parts(answer: Callable[[slice], list[Found]], slices: Sequence[slice]) -> tuple[Found, ...]:
-    """The answers of queries: a few here, their blocks on all cores; many on all cores."""
-    answers = map(answer, slices) if len(slices) < 2 else in_order(answer, slices)
-    return tuple(found for part in answers for found in part)
