@@ -39,7 +39,7 @@ import dermtwin
 from dermtwin.datasets import read_dataset
 from dermtwin.encoders import Encoder
 from dermtwin.files import write_bytes, write_text
-from dermtwin.learning.configuration import AnySettings, read_settings
+from dermtwin.learning.configuration import AnySettings, flat_settings, read_settings
 from dermtwin.learning.efficientnet import DEVIATION, MEAN, EfficientNetLite, load_imagenet
 from dermtwin.learning.export import onnx_bytes
 from dermtwin.learning.metric.sampling import BalancedSampler
@@ -129,7 +129,9 @@ def _label(row: Row, plan: Plan) -> str:
         return SMALL
     if plan.settings is None:
         return plan.base
-    return f"{plan.settings.stem}-{plan.pictures // 1000}k"
+    # With the file's text in its name, results of two versions of it never share a table.
+    version = hashlib.sha256(plan.settings.read_bytes()).hexdigest()[:4]
+    return f"{plan.settings.stem}-{version}-{plan.pictures // 1000}k"
 
 
 def _result_path(row: Row, seed: int, plan: Plan) -> Path:
@@ -145,7 +147,11 @@ def _run(row: Row, seed: int, plan: Plan, *, path: Path) -> None:
         "label": _label(row, plan),
         "seed": seed,
         "views": row.views,
-        "settings": {"file": config.name if plan.settings else config_of(row), "set": overrides},
+        "settings": {
+            "file": config.name if plan.settings else config_of(row),
+            "set": overrides,
+            "changed": _changed(config, overrides),
+        },
     }
     if path.exists() and _is_current(json.loads(path.read_text()), told):
         print(f"{row.name}, seed {seed}: done before", flush=True)
@@ -161,6 +167,14 @@ def _run(row: Row, seed: int, plan: Plan, *, path: Path) -> None:
     }
     write_text(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
     print(f"{row.name}, seed {seed}: {_summary(found)}", flush=True)
+
+
+def _changed(config: Path, overrides: list[str]) -> dict[str, Any]:
+    """What is not as it is by default: a result is of these, whatever the file says by now."""
+    settings = read_settings(config, overrides=overrides)
+    default = flat_settings(type(settings)())
+    found = {key: value for key, value in flat_settings(settings).items() if value != default[key]}
+    return json.loads(json.dumps(found))
 
 
 def _is_current(kept: dict[str, Any], told: dict[str, Any]) -> bool:

@@ -58,8 +58,8 @@ on without them, and they are tried once more at the end.
 
 _BITS = """## What bits lose
 
-precision@10 of the 32 numbers minus that of the bits, same queries, paired interval; below 0 the
-bits are better.
+Against the training cases: precision@10 of the 32 numbers minus that of the bits, same queries,
+paired interval; below 0 the bits are better.
 """
 
 _UNSEEN = f"""## A diagnosis that was never learnt
@@ -183,8 +183,10 @@ def _settings_told(label: str, runs: Iterable[Result]) -> str:
     files = sorted({run["settings"]["file"] for run in runs})
     seen = [run["pictures"] for run in runs if run["pictures"]] or [0]
     sizes = sorted({run["size"] for run in runs})
+    version = label.split("-")[-2]
     return (
-        f"`{', '.join(files)}`, {_range(seen)} pictures seen, {', '.join(map(str, sizes))} pixels"
+        f"`{', '.join(files)}` (SHA-256 `{version}…`), {_range(seen)} pictures seen, "
+        f"{', '.join(map(str, sizes))} pixels"
     )
 
 

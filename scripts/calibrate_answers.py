@@ -84,7 +84,7 @@ def main() -> None:
     if given.keep:
         kept = json.loads(MEASURED.read_text())
         kept["encoders"].setdefault(encoder.id, {})["correlation"] = chosen[0]
-        MEASURED.write_text(json.dumps(kept, indent=1) + "\n")
+        write_text(MEASURED, json.dumps(kept, indent=1) + "\n")
 
 
 def _weighted(gallery: Side, found: Nearest, *, size: int) -> Floats:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dermtwin.datasets import Dataset, near_duplicates_between, read_dataset, split_dataset
 from dermtwin.encoders import Encoder
+from dermtwin.evaluation.protocols import LEAVE_ONE_OUT
 from dermtwin.files import write_text
 from dermtwin.learning.configuration import read_settings
 from dermtwin.learning.training import train_encoder
@@ -119,7 +120,10 @@ def table(runs: list[dict]) -> str:
         mine = [run for run in runs if run["settings"] == candidate]
         cells = [str(value) for value in candidate.values()]
         for output in ("code", "map"):
-            values = [run["quality"]["figures"][output]["precision@10"]["value"] for run in mine]
+            values = [
+                run["quality"]["figures"][output][LEAVE_ONE_OUT]["precision@10"]["value"]
+                for run in mine
+            ]
             cells += [f"{value:.3f}" for value in values] + [f"{statistics.mean(values):.3f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -40,6 +40,9 @@ def page(results: Path) -> Iterator[str]:
     views = json.loads((results / "views.json").read_text())
     if views["encoder"] != encoder.id:
         raise ValueError(f"views.json is of the encoder {views['encoder']}, not of {encoder.id}.")
+    for part, told in {"queries": "data", "gallery": "gallery"}.items():
+        if views[part] != encoder.card.quality[told]["fingerprint"]:
+            raise ValueError(f"views.json was measured on other {part} than the card.")
     card, training = encoder.card, encoder.card.training
     yield f"# {card.name}: what its card says"
     yield ""

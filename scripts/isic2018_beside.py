@@ -10,9 +10,11 @@ on these pictures go by their own table.
 
 import argparse
 import csv
+import io
 from pathlib import Path
 
 from dermtwin.datasets import read_dataset
+from dermtwin.files import write_text
 from dermtwin.vocabulary import CHALLENGE_DIAGNOSES, DIAGNOSIS_LEVELS
 
 
@@ -22,16 +24,16 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    given.out.mkdir()
-    with (given.out / "metadata.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["isic_id", "image", *DIAGNOSIS_LEVELS])
-        for row in read_dataset(given.dataset):
-            case = row.case
-            benign = "bkl" if case.diagnosis_3 else "nv"
-            known = CHALLENGE_DIAGNOSES["mel" if case.is_malignant else benign]
-            levels = [known.get(level, "") for level in DIAGNOSIS_LEVELS]
-            table.writerow([case.isic_id, row.image.resolve(), *levels])
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["isic_id", "image", *DIAGNOSIS_LEVELS])
+    for row in read_dataset(given.dataset):
+        case = row.case
+        benign = "bkl" if case.diagnosis_3 else "nv"
+        known = CHALLENGE_DIAGNOSES["mel" if case.is_malignant else benign]
+        levels = [known.get(level, "") for level in DIAGNOSIS_LEVELS]
+        table.writerow([case.isic_id, row.image.resolve(), *levels])
+    write_text(given.out / "metadata.csv", text.getvalue())
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def main() -> None:
         kept = json.loads(MEASURED.read_text())
         kept["pictures"] = {"mean": mean.tolist(), "precision": precision.tolist()} | limits
         kept["encoders"].setdefault(encoder.id, {})["unfamiliar"] = unfamiliar
-        MEASURED.write_text(json.dumps(kept, indent=1) + "\n")
+        write_text(MEASURED, json.dumps(kept, indent=1) + "\n")
 
 
 def _mahalanobis(numbers: Floats, mean: Floats, precision: Floats) -> Floats:

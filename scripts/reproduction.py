@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dermtwin.evaluation.paper import AVERAGE_COVERS, PAPER_AVERAGE, PAPER_CHANCE, PAPER_TABLE_I
+from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT
 from dermtwin.files import write_text
 from dermtwin.vocabulary import DRAWN_NOTICE
 
@@ -124,7 +125,7 @@ def extract(
 
 
 def _extract_output(values: Mapping[str, Any], *, protocols: Sequence[str]) -> dict[str, Any]:
-    runs = [each for each in protocols if each != "paper"]
+    runs = [each for each in protocols if each in (LEAVE_ONE_OUT, GALLERY)]
     return {
         "numbers": values["numbers"],
         "paper": values["paper"],

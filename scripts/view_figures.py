@@ -17,6 +17,8 @@ from dermtwin.evaluation.summary import MAP_MICRO, vote_auc
 from dermtwin.files import write_text
 from dermtwin.learning.quality import OF_DIAGNOSES
 
+PARTS = ("queries", "gallery")
+
 
 def main() -> None:
     """Read what was measured and keep what is told."""
@@ -30,10 +32,12 @@ def main() -> None:
     encoders = {each["encoder"]["id"] for each in records}
     if len(encoders) > 1:
         parser.error("the evaluations are of several encoders; give those of one.")
+    asked = {tuple(each["datasets"][part]["fingerprint"] for part in PARTS) for each in records}
+    if len(asked) > 1:
+        parser.error("the evaluations are of several datasets; give those of one.")
     found = {
         "encoder": encoders.pop(),
-        "queries": records[0]["datasets"]["queries"]["fingerprint"],
-        "gallery": records[0]["datasets"]["gallery"]["fingerprint"],
+        **dict(zip(PARTS, asked.pop(), strict=True)),
         "by_views": {str(each["views"]): _figures(each["outputs"]["code"]) for each in records},
     }
     write_text(given.out, json.dumps(found, indent=1) + "\n")

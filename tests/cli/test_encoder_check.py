@@ -47,20 +47,33 @@ def test_other_images_are_refused(measured) -> None:
     assert "measured with a gallery" in " ".join(done.stderr.split())
 
 
-def test_a_card_that_tells_another_figure_is_found_out(measured) -> None:
+def _boast(figures: dict) -> None:
+    figures["precision@10"]["value"] += 0.01
+
+
+def _lack(figures: dict) -> None:
+    del figures["precision@10"]
+
+
+def _rename(figures: dict) -> None:
+    figures["precision@11"] = figures.pop("precision@10")
+
+
+@pytest.mark.parametrize(("change", "differing"), [(_boast, 1), (_lack, 1), (_rename, 2)])
+def test_a_card_that_tells_other_figures_is_found_out(measured, change, differing) -> None:
     from dermtwin.encoders import Encoder, write_encoder
 
     encoder = Encoder.open(measured.folder / "measured.onnx")
     quality = json.loads(json.dumps(encoder.card.quality))
-    quality["figures"]["code"]["gallery"]["precision@10"]["value"] += 0.01
+    change(quality["figures"]["code"]["gallery"])
     card = replace(encoder.card, quality=quality)
     model = onnx.load_from_string(encoder.data)
     del model.metadata_props[:]
     bare = bytes(model.SerializeToString())
-    write_encoder(measured.folder / "boasting.onnx", model=bare, card=card)
-    done = check(measured, "boasting.onnx", *SIDES)
+    write_encoder(measured.folder / "other.onnx", model=bare, card=card)
+    done = check(measured, "other.onnx", *SIDES)
     assert done.returncode == 1
-    assert done.stdout.count("differs") == 1
+    assert done.stdout.count("differs") == differing
     assert "Traceback" not in done.stderr
 
 

@@ -11,6 +11,7 @@ from colour_encoder import write_colour_encoder
 
 from dermtwin.datasets import draw_dataset
 from dermtwin.evaluation.checklist.data import disjointness
+from dermtwin.evaluation.checklist.model import training
 from dermtwin.evaluation.checklist.results import external
 from dermtwin.verbs.evaluate import evaluate
 
@@ -138,6 +139,22 @@ def test_the_card_says_whether_queries_were_learnt_from(done) -> None:
     assert "The queries are the images that the encoder was tuned on" in "\n".join(
         disjointness(metrics)
     )
+
+
+@pytest.mark.parametrize("way", ["beside", "start", "start, beside"])
+def test_what_was_learnt_beside_or_before_counts_as_learnt(done, way) -> None:
+    metrics = copy.deepcopy(done[1])
+    facts = {"fingerprint": metrics["datasets"]["queries"]["fingerprint"], "images": 1494}
+    other = {"fingerprint": "another", "images": 8513}
+    before = {"data": other, "beside": facts} if "beside" in way else {"data": facts}
+    started = {"data": other, "start": {"name": "first", "training": before}}
+    metrics["encoder"]["card"]["training"] = started if "start" in way else before
+    assert "The queries are the images that the encoder was trained on" in "\n".join(
+        disjointness(metrics)
+    )
+    told = [each for each in training(metrics) if "1494 images" in each]
+    assert len(told) == 1
+    assert told[0].startswith("training, beside" if "beside" in way else "training of first")
 
 
 def test_shared_sources_are_no_external_test(done) -> None:

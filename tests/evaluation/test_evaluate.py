@@ -3,15 +3,17 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_encoder import write_colour_encoder
+from colour_encoder import colour_model, write_colour_encoder
 from PIL import Image
 
 from dermtwin.datasets import draw_dataset
-from dermtwin.errors import DatasetError, DermtwinError, SettingsError
+from dermtwin.encoders import Encoder, write_encoder
+from dermtwin.errors import DatasetError, DermtwinError, EncoderError, SettingsError
 from dermtwin.evaluation.layout import lay_out, place
 from dermtwin.verbs.evaluate import evaluate
 
@@ -258,6 +260,21 @@ def test_a_folder_with_other_files_is_not_replaced(world) -> None:
     with pytest.raises(DermtwinError, match="is a file"):
         evaluate(world / "colour.onnx", queries=world / "test", out=out / "thesis.txt")
     assert (out / "thesis.txt").read_text() == "keep"
+
+
+def test_the_folder_one_works_in_is_not_replaced(world, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DermtwinError, match="the folder that you work in"):
+        evaluate(world / "colour.onnx", queries=world / "test", out=".")
+
+
+def test_an_encoder_without_comparable_codes_is_refused(world, tmp_path) -> None:
+    opened = Encoder.open(world / "colour.onnx")
+    outputs = {name: replace(each, metric="taxicab") for name, each in opened.card.outputs.items()}
+    card = replace(opened.card, outputs=outputs)
+    write_encoder(tmp_path / "odd.onnx", model=colour_model(), card=card)
+    with pytest.raises(EncoderError, match="no output that one distance compares"):
+        evaluate(tmp_path / "odd.onnx", queries=world / "test", out=tmp_path / "report")
 
 
 def test_a_map_is_the_same_again_and_places_new_points_near_their_twins() -> None:

@@ -30,7 +30,12 @@ def test_the_page_in_the_repository_is_current(tmp_path) -> None:
 
 def test_a_page_from_an_evaluation(tmp_path) -> None:
     write_colour_encoder(tmp_path / "colour.onnx")
-    draw_dataset(tmp_path / "test", lesions=12, seed=1, size=(64, 48))
+    draw_dataset(tmp_path / "test", lesions=31, seed=1, size=(64, 48))
+    # Fewer of one class than of the other, so that the balanced protocol is measured too.
+    table = tmp_path / "test" / "metadata.csv"
+    head, *rows = table.read_text().splitlines(keepends=True)
+    malignant = [row for row in rows if "Malignant" in row]
+    table.write_text(head + "".join(row for row in rows if row not in malignant[:2]))
     made = evaluate(tmp_path / "colour.onnx", queries=tmp_path / "test", out=tmp_path / "report")
     result, page = tmp_path / "made-up.json", tmp_path / "page.md"
     options = ("--name", "made up", "--command", "dermtwin evaluate …", "--out", result)
@@ -43,6 +48,7 @@ def test_a_page_from_an_evaluation(tmp_path) -> None:
     assert "$ dermtwin evaluate …" in text
     assert "| 10 | 0.44 |" in text
     metrics = json.loads(made.metrics.read_text())
+    assert "balanced" in metrics["protocols"]
     for name, each in metrics["outputs"]["code"]["leave-one-out"]["figures"].items():
         assert f"| {name} | {each['value']:.3f} " in text
     width = {line.count("|") for line in text.splitlines() if line.startswith("| recall")}

@@ -59,7 +59,7 @@ def make_blobs(tmp_path: Path) -> MakeBlobs:
             case = Case(
                 isic_id=image.stem,
                 # Two photographs a lesion now and then.
-                lesion_id=f"lesion-{diagnosis}-{number // 3}",
+                lesion_id=f"lesion-{name}-{diagnosis}-{number // 3}",
                 diagnosis_1=diagnosis,
                 extra={"image_manipulation": "synthetic"},
             )
@@ -91,3 +91,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     for row in rows:
         owners.setdefault(row.case.diagnosis, set()).add(row.case.lesion_id)
     return replace(drawn, rows=tuple(row for row in rows if len(owners[row.case.diagnosis]) > 1))
+
+
+@pytest.fixture(scope="session")
+def unseen(dataset: Dataset) -> Dataset:
+    """As many images of other lesions and patients, to go by their names."""
+
+    def other(row: Row) -> Row:
+        names = ("isic_id", "lesion_id", "patient_id")
+        known = {name: f"other-{value}" for name in names if (value := getattr(row.case, name))}
+        return replace(row, case=replace(row.case, **known))
+
+    return replace(dataset, rows=tuple(other(row) for row in dataset))

@@ -124,7 +124,7 @@ def test_a_process_that_dies_ends_all_with_a_sentence(tmp_path) -> None:
         devices.in_processes(_dies, tmp_path, processes=2)
 
 
-def test_two_processes_train_as_one(dataset, tmp_path) -> None:
+def test_two_processes_train_as_one(dataset, unseen, tmp_path) -> None:
     one = read_settings(BASE, overrides=SMALL)
     trainings = {
         "one": one,
@@ -134,7 +134,7 @@ def test_two_processes_train_as_one(dataset, tmp_path) -> None:
     reports, codes = {}, {}
     for name, settings in trainings.items():
         out = tmp_path / f"{name}.onnx"
-        reports[name] = train_metric_encoder(settings, dataset, out=out, validation=dataset)
+        reports[name] = train_metric_encoder(settings, dataset, out=out, validation=unseen)
         codes[name] = _codes(out, dataset)
     assert reports["two"].final_loss == pytest.approx(reports["one"].final_loss, rel=0.01)
     # Float32 sums in another order, five steps on: near, where another seed is far.

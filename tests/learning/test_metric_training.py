@@ -14,6 +14,7 @@ from dermtwin.encoders import Encoder  # noqa: E402
 from dermtwin.errors import DatasetError, SettingsError  # noqa: E402
 from dermtwin.evaluation.measures import average_precision  # noqa: E402
 from dermtwin.evaluation.ranking import rank  # noqa: E402
+from dermtwin.learning.around import identity_of  # noqa: E402
 from dermtwin.learning.configuration import read_settings  # noqa: E402
 from dermtwin.learning.images import load_images  # noqa: E402
 from dermtwin.learning.metric.batches import MetricBatches  # noqa: E402
@@ -52,9 +53,11 @@ def settings() -> MetricTrainingSettings:
     return read_settings(BASE, overrides=SMALL)
 
 
-def test_the_file_has_codes_bits_and_regions_that_add_up(dataset, settings, tmp_path) -> None:
+def test_the_file_has_codes_bits_and_regions_that_add_up(
+    dataset, unseen, settings, tmp_path
+) -> None:
     out = tmp_path / "e.onnx"
-    report = train_metric_encoder(settings, dataset, out=out, validation=dataset)
+    report = train_metric_encoder(settings, dataset, out=out, validation=unseen)
     encoder = Encoder.open(out)
     assert (encoder.id, report.epochs) == (report.id, 2)
     shapes = {name: spec.shape for name, spec in encoder.card.outputs.items()}
@@ -190,15 +193,15 @@ def test_pictures_grow_to_the_inputs_size(dataset, settings) -> None:
     assert batches.draw(steps + 5)[0].shape[-1] == 96
 
 
-def test_more_images_may_be_learnt_from_beside(dataset, settings, tmp_path) -> None:
+def test_more_images_may_be_learnt_from_beside(dataset, unseen, settings, tmp_path) -> None:
     lesions = sorted({row.case.lesion_id for row in dataset})
     mine = {lesion for place, lesion in enumerate(lesions) if place % 3}
     own = replace(dataset, rows=tuple(r for r in dataset if r.case.lesion_id in mine))
     others = replace(dataset, rows=tuple(r for r in dataset if r.case.lesion_id not in mine))
     brief = replace(settings, optimiser=replace(settings.optimiser, epochs=1))
     alone, both = tmp_path / "alone.onnx", tmp_path / "both.onnx"
-    train_metric_encoder(brief, own, out=alone, validation=others)
-    train_metric_encoder(brief, own, out=both, beside=others, validation=others)
+    train_metric_encoder(brief, own, out=alone, validation=unseen)
+    train_metric_encoder(brief, own, out=both, beside=others, validation=unseen)
     without, card = Encoder.open(alone).card, Encoder.open(both).card
     assert card.training["data"] == without.training["data"]
     assert card.quality["gallery"] == without.quality["gallery"]
@@ -207,6 +210,51 @@ def test_more_images_may_be_learnt_from_beside(dataset, settings, tmp_path) -> N
     assert f"({len(dataset)})" in card.licence
     with pytest.raises(DatasetError, match="both to learn from and beside"):
         train_metric_encoder(brief, own, out=tmp_path / "e.onnx", beside=own)
+    with pytest.raises(DatasetError, match="images are both learnt from and measured on"):
+        train_metric_encoder(brief, own, out=tmp_path / "e.onnx", beside=others, validation=others)
+
+
+@pytest.mark.parametrize("shared", ["isic_id", "lesion_id", "patient_id"])
+def test_what_is_measured_on_shows_nothing_that_is_learnt_from(
+    dataset, unseen, settings, tmp_path, shared
+) -> None:
+    given = next(value for row in dataset if (value := getattr(row.case, shared)) is not None)
+    first, *rest = unseen.rows
+    leaking = replace(first, case=replace(first.case, **{shared: given}))
+    with pytest.raises(DatasetError, match=f"1 .* are both learnt from and measured on.*{given}"):
+        train_metric_encoder(
+            settings, dataset, out=tmp_path / "e", validation=replace(unseen, rows=(leaking, *rest))
+        )
+
+
+def test_a_diagnosis_changed_between_is_another_training(dataset, settings) -> None:
+    spec = settings.input.provisional
+    row = next(each for each in dataset if each.case.diagnosis_3)
+    other = replace(row, case=replace(row.case, diagnosis_3="Another"))
+    changed = replace(dataset, rows=tuple(other if each is row else each for each in dataset))
+    before, after = load_images(dataset, spec), load_images(changed, spec)
+    assert before.fingerprint == after.fingerprint
+    assert identity_of(settings, before, None) != identity_of(settings, after, None)
+
+
+def test_one_lesion_alone_is_refused_before_the_training(
+    dataset, unseen, settings, tmp_path
+) -> None:
+    alone = replace(dataset, rows=dataset.rows[:1])
+    with pytest.raises(DatasetError, match="one lesion alone"):
+        train_metric_encoder(settings, alone, out=tmp_path / "e.onnx", beside=unseen)
+
+
+def test_patience_needs_images_to_measure_on(dataset, settings, tmp_path) -> None:
+    patient = replace(settings, optimiser=replace(settings.optimiser, patience=2))
+    with pytest.raises(SettingsError, match="--validation"):
+        train_metric_encoder(patient, dataset, out=tmp_path / "e.onnx")
+
+
+def test_quality_is_unknown_where_no_diagnosis_has_two_lesions(dataset, settings) -> None:
+    rows = {row.case.diagnosis: row for row in dataset}.values()
+    images = load_images(replace(dataset, rows=tuple(rows)), settings.input.provisional)
+    assert macro_map(np.eye(len(images), dtype=np.float32), images) is None
 
 
 def test_the_papers_network_learns_from_one_dataset(dataset, tmp_path) -> None:

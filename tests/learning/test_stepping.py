@@ -116,6 +116,54 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_state(tmp_path)
     assert train(tmp_path).curve[-1].step == 60
 
 
+def test_a_step_that_breaks_a_weight_leaves_the_last_good_state(tmp_path) -> None:
+    def breaking(found, known):
+        value = squared(found, known)
+        if value.requires_grad and next(steps) == 19:  # the last before a point of the curve
+            found.register_hook(lambda gradient: gradient * torch.nan)
+        return value
+
+    steps, line = iter(range(60)), network()
+    with pytest.raises(DermtwinError, match=r"a weight is no longer .* step 20; .* step 10"):
+        train_network(
+            line,
+            batches=Line(),
+            loss=breaking,
+            pace=Pace(rates=[(0.3, list(line.parameters()))], steps=60, every=10),
+            checkpoint=checkpoint(tmp_path),
+        )
+    kept = checkpoint(tmp_path).load()
+    assert kept["step"] == 10
+    assert all(value.isfinite().all() for value in kept["network"].values())
+
+
+def _luck(folder, *, seed: int) -> list[float]:
+    """What is drawn in five steps."""
+    seen = []
+
+    def noted(found, known):
+        seen.append(torch.rand(()).item())
+        return squared(found, known)
+
+    line = network()
+    train_network(
+        line,
+        batches=Line(),
+        loss=noted,
+        pace=Pace(rates=[(0.1, list(line.parameters()))], steps=5, seed=seed),
+        checkpoint=checkpoint(folder),
+    )
+    return seen
+
+
+def test_dropout_goes_by_seed_and_step(tmp_path) -> None:
+    zero, one, again = (
+        _luck(tmp_path / str(place), seed=seed) for place, seed in enumerate((0, 1, 1))
+    )
+    assert one == again
+    assert len({*zero, *one}) == 10
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path) -> None:
     train(tmp_path)
     with pytest.raises(SettingsError, match="other images"):

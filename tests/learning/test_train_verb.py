@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 
 from dermtwin.encoders import Encoder
-from dermtwin.errors import DatasetError, SettingsError
+from dermtwin.errors import DatasetError, DermtwinError, SettingsError
 from dermtwin.verbs.train import train
 
 PAPER = Path(__file__).parents[2] / "configs" / "paper.toml"
@@ -71,3 +71,14 @@ def test_missing_packages_name_the_extra(tmp_path: Path, package: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "training needs more packages; run: pip install 'dermtwin[train]'" in done.stdout
+
+
+def test_a_folder_in_the_encoders_place_is_told_before_images_are_read(tmp_path: Path) -> None:
+    with pytest.raises(DermtwinError, match="is a folder; give a file"):
+        train(PAPER, tmp_path / "none", out=tmp_path, overrides=QUICK)
+
+
+def test_images_that_are_learnt_from_are_not_measured_on(make_blobs, tmp_path: Path) -> None:
+    folder = make_blobs().table.parent
+    with pytest.raises(DatasetError, match="16 images are both learnt from and measured on"):
+        train(PAPER, folder, out=tmp_path / "e.onnx", validation=folder, overrides=QUICK)

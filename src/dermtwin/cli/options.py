@@ -14,7 +14,9 @@ _CASEBOOK = typer.Option(
 Casebook = Annotated[str, _CASEBOOK]
 OptionalCasebook = Annotated[str | None, _CASEBOOK]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal results.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Equal seeds give equal results.")
+]
 Views = Annotated[
     int,
     typer.Option(

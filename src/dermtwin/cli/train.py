@@ -39,7 +39,8 @@ def command(
     """Train a network and write it as an encoder file.
 
     The settings' method says which: siamese, the paper's, or metric, a backbone with ImageNet
-    weights. Interrupted, it goes on from its last epoch when the same command is run again.
+    weights. Interrupted, it goes on from the last point of its curve when the same command is run
+    again.
 
     Example: dermtwin train configs/paper.toml parts/train --out paper.onnx
     """

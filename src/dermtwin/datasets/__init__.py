@@ -15,7 +15,7 @@ from dermtwin.datasets.duplicates import (
     same_photographs,
     small_grey,
 )
-from dermtwin.datasets.fingerprint import fingerprint
+from dermtwin.datasets.fingerprint import card_fingerprint, fingerprint
 from dermtwin.datasets.hashing import perceptual_hashes
 from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.datasets.holding_out import hold_out_value
@@ -43,6 +43,7 @@ __all__ = [
     "Row",
     "SmallGrey",
     "Split",
+    "card_fingerprint",
     "connect",
     "count_lesions",
     "describe_dicom",

@@ -73,6 +73,19 @@ class Dataset:
         """Whether any picture was generated; then everything shown says so."""
         return any(row.case.is_drawn for row in self.rows)
 
+    def of_two_classes(self) -> tuple[Row, ...]:
+        """The rows that are benign or malignant, by name: a table's order moves nothing.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        found = [row for row in self.rows if row.case.is_malignant is not None]
+        if not found:
+            raise DatasetError(
+                f"{self.table} has no image that is benign or malignant; fill in diagnosis_1."
+            )
+        return tuple(sorted(found, key=lambda row: row.case.isic_id))
+
     def refuse_faults(self) -> None:
         """Raise DatasetError that tells all faults at once, with counts and the first examples."""
         if self.faults:

@@ -49,8 +49,8 @@ def identity_of(
     """What must be the same for a training to be continued."""
     return Identity(
         settings=flat_settings(settings) | ({"start": start.id} if start else {}),
-        data=images.fingerprint,
-        validation=validation.fingerprint if validation else "",
+        data=images.content,
+        validation=validation.content if validation else "",
         defaults=flat_settings(type(settings)()),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from dermtwin.errors import DermtwinError, SettingsError
 from dermtwin.files import replacing
@@ -24,8 +25,8 @@ class Identity:
 
     Attributes:
         settings: every setting by its dotted key.
-        data: fingerprint of the training images.
-        validation: of the validation images; empty: none.
+        data: of the training images, with all that is known of them.
+        validation: of the validation images likewise; empty: none.
         defaults: by dotted key; a setting that is younger than a checkpoint had its default there.
     """
 
@@ -33,6 +34,18 @@ class Identity:
     data: str
     validation: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+def are_numbers(*modules: nn.Module) -> bool:
+    """Whether all weights still are numbers, fit to be kept.
+
+    A step can break them after its own loss was still a number.
+    """
+    return all(
+        bool(torch.isfinite(value).all())
+        for module in modules
+        for value in module.state_dict().values()
+    )
 
 
 class Checkpoint:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.datasets import Dataset, Row
+from dermtwin.datasets import Dataset, Row, card_fingerprint
 from dermtwin.encoders import InputSpec, look_at
 from dermtwin.errors import DatasetError, ImageError
 from dermtwin.images import Rgb, digest, read_file
 from dermtwin.preparation import Preparation
 from dermtwin.running import Track, in_order, untracked
-from dermtwin.vocabulary import Case
+from dermtwin.vocabulary import DIAGNOSIS_LEVELS, Case
 
 _EXAMPLES = 5
+_KINDS = {"isic_id": "images", "lesion_id": "lesions", "patient_id": "patients"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,31 @@ class TrainingImages:
             licences=_licences(self.cases + others.cases),
         )
 
+    @property
+    def content(self) -> str:
+        """SHA-256 over fingerprint and diagnoses, in hexadecimal: all that can be learnt here."""
+        levels = (
+            "\t".join(getattr(case, level) or "" for level in DIAGNOSIS_LEVELS)
+            for case in self.cases
+        )
+        return hashlib.sha256("\n".join([self.fingerprint, *levels]).encode()).hexdigest()
+
+    def refuse_unseen(self, unseen: "TrainingImages") -> None:
+        """Stop where images to measure on show what is learnt from here.
+
+        Raises:
+            DatasetError: they share an image's name, a lesion or a patient.
+        """
+        for field, kind in _KINDS.items():
+            own = {getattr(case, field) for case in self.cases} - {None}
+            shared = sorted({getattr(case, field) for case in unseen.cases} & own)
+            if shared:
+                raise DatasetError(
+                    f"{len(shared):,} {kind} are both learnt from and measured on, such as "
+                    f"{', '.join(shared[:_EXAMPLES])}; measure on others (`dermtwin split` keeps "
+                    "lesions and patients together)."
+                )
+
     def described(self) -> dict[str, Any]:
         """What a card says of them: fingerprint and counts."""
         malignant = int(self.malignant.sum())
@@ -120,14 +146,7 @@ def load_images(
     Raises:
         DatasetError: none is left, or some cannot be read; all are told at once.
     """
-    rows = sorted(
-        (row for row in dataset if row.case.is_malignant is not None),
-        key=lambda row: row.case.isic_id,
-    )
-    if not rows:
-        raise DatasetError(
-            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
-        )
+    rows = dataset.of_two_classes()
     loads = in_order(partial(_load, spec=spec, preparation=preparation), rows)
     views, digests = _collected(track(loads, label="reading images", total=len(rows)))
     lesions = tuple(_lesion_of(row) for row in rows)
@@ -136,7 +155,7 @@ def load_images(
         malignant=np.array([row.case.is_malignant for row in rows], dtype=bool),
         cases=tuple(row.case for row in rows),
         lesions=lesions,
-        fingerprint=_fingerprint(rows, digests),
+        fingerprint=card_fingerprint(rows, digests),
         left_out=len(dataset) - len(rows),
         is_drawn=any(row.case.is_drawn for row in rows),
         licences=_licences([row.case for row in rows]),
@@ -170,14 +189,6 @@ def _collected(loads: Iterable[tuple[Rgb, str] | str]) -> tuple[list[Rgb], list[
 def _lesion_of(row: Row) -> str:
     # A name that no table can hold keeps an unknown lesion apart from all named ones.
     return row.case.lesion_id or f"\t{row.case.isic_id}"
-
-
-def _fingerprint(rows: Sequence[Row], digests: Sequence[str]) -> str:
-    lines = (
-        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{digest}\n"
-        for row, digest in zip(rows, digests, strict=True)
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _licences(cases: Sequence[Case]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dermtwin.errors import DermtwinError
-from dermtwin.learning.checkpoint import Checkpoint
+from dermtwin.learning.checkpoint import Checkpoint, are_numbers
 from dermtwin.learning.examples import Material
 from dermtwin.learning.loss import contrastive_loss
 from dermtwin.learning.network import TwinNetwork
@@ -106,8 +106,7 @@ class TrainingLoop:
         return contrastive_loss(first, second, dissimilar, margin=self._settings.loss.margin)
 
     def _refuse_broken_weights(self, checkpoint: Checkpoint) -> None:
-        # A last step can break the weights after its own loss was still a number.
-        if not all(torch.isfinite(value).all() for value in self.network.state_dict().values()):
+        if not are_numbers(self.network):
             raise self._diverged("its last step", checkpoint)
 
     def _diverged(self, step: str, checkpoint: Checkpoint) -> DermtwinError:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from dermtwin.errors import DermtwinError
 from dermtwin.learning import devices
-from dermtwin.learning.checkpoint import Checkpoint
+from dermtwin.learning.checkpoint import Checkpoint, are_numbers
 from dermtwin.running import Track, untracked
 
 _LONGEST_NORM = 5.0
+_APART = 0x9E3779B1  # 2**32 divided by the golden ratio, made odd (Knuth's multiplicative hash)
 
 
 class Batches(Protocol):
@@ -36,6 +37,7 @@ class Pace:
         every: steps between two points of the curve; at each a checkpoint is written.
         decay: of the weights' moving average, a step.
         weight_decay: pull of each weight towards 0.
+        seed: of what dropout leaves out.
         patience: points without a better quality after which training stops; 0: never.
     """
 
@@ -44,6 +46,7 @@ class Pace:
     every: int = 250
     decay: float = 0.998
     weight_decay: float = 0.01
+    seed: int = 0
     patience: int = 0
 
 
@@ -111,7 +114,7 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
 
     Raises:
         SettingsError: the checkpoint is of another training.
-        DermtwinError: the loss stops being a number; the last good checkpoint stays.
+        DermtwinError: the loss or a weight stops being a number; the last good checkpoint stays.
     """
     parts = _Parts(network, loss, pace)
     state = checkpoint.load()
@@ -122,13 +125,15 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
     for step in track(range(begin, pace.steps), label="training", total=pace.steps - begin):
         if _has_stalled(trained.curve, pace.patience):
             break
-        with _luck_of(step):
+        with _luck_of(pace.seed, step):
             value = parts.move(*batches.draw(step), loss=loss)
         if not math.isfinite(value):
-            raise _diverged(step, trained.curve, checkpoint)
+            raise _diverged("the loss", step, trained.curve, checkpoint)
         total += value
         if (step + 1) % pace.every and step + 1 < pace.steps:
             continue
+        if not parts.are_numbers:
+            raise _diverged("a weight", step, trained.curve, checkpoint)
         quality = devices.of_first(partial(measure, step + 1, parts.average.module.eval()))
         since = step + 1 - (trained.curve[-1].step if trained.curve else 0)
         trained.curve.append(
@@ -146,10 +151,11 @@ def train_network(  # noqa: PLR0913 - all that a training is made of
 
 
 @contextmanager
-def _luck_of(step: int) -> Iterator[None]:
-    """Let dropout's luck follow from the step alone, so that a killed training has the same."""
+def _luck_of(seed: int, step: int) -> Iterator[None]:
+    """Let dropout's luck follow from seed and step, so that a killed training has the same."""
     with torch.random.fork_rng():
-        torch.manual_seed(step)
+        # On the processor torch minds 32 bits alone; an odd factor keeps seeds' steps far apart.
+        torch.manual_seed((seed * _APART + step) % 2**32)
         yield
 
 
@@ -194,6 +200,12 @@ class _Parts:
         """The highest learning rate now."""
         return max(float(rate) for rate in self._schedule.get_last_lr())
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether no weight has been broken, of the losses either."""
+        parts = (self._named[name] for name in ("network", "loss") if name in self._named)
+        return are_numbers(*parts)
+
     def move(self, images: Tensor, known: object, *, loss: Callable[[Any, Any], Tensor]) -> float:
         """One step; the loss before it."""
         self.network.train()
@@ -237,11 +249,13 @@ def _has_stalled(curve: Sequence[Point], patience: int) -> bool:
     return len(known) - 1 - known.index(max(known)) >= patience
 
 
-def _diverged(step: int, curve: Sequence[Point], checkpoint: Checkpoint) -> DermtwinError:
+def _diverged(
+    what: str, step: int, curve: Sequence[Point], checkpoint: Checkpoint
+) -> DermtwinError:
     kept = (
         f"the state after step {curve[-1].step} is kept in {checkpoint.folder}; " if curve else ""
     )
     return DermtwinError(
-        f"the loss is no longer a number in step {step + 1}; {kept}lower the learning rates and "
+        f"{what} is no longer a number in step {step + 1}; {kept}lower the learning rates and "
         "train with --restart."
     )

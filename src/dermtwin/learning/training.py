@@ -46,7 +46,8 @@ def train_encoder(  # noqa: PLR0913 — the arguments of the verb
         track: looks on while images are read and steps are made.
 
     Raises:
-        DatasetError: images that cannot be read, or too few of a class.
+        DatasetError: images that cannot be read, too few of a class, or validation images that
+            show what is learnt from.
         SettingsError: an unfinished training there has other settings or images.
         DermtwinError: the loss stops being a number, or the file cannot be written.
         EncoderError: the export is not as the network.
@@ -117,6 +118,7 @@ def _material(
     if validation is None:
         return Material(examples(images), None)
     unseen = load_images(validation, spec, preparation=prepared, track=track)
+    images.refuse_unseen(unseen)
     return Material(examples(images), examples(unseen))
 
 

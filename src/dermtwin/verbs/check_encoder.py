@@ -106,11 +106,13 @@ def check_encoder(
     }
     encoded = {part: encode_images(opened, each, track=track) for part, each in images.items()}
     found = measured_quality(opened.card, encoded["data"], gallery=encoded.get("gallery"))
-    pairs = zip(_values(told["figures"]), _values(found["figures"]), strict=True)
+    before, now = dict(_values(told["figures"])), dict(_values(found["figures"]))
     return EncoderCheck(
         encoder=opened.label,
         figures=tuple(
-            CheckedFigure(name=name, told=value, found=again) for (name, value), (_, again) in pairs
+            # A measure younger than the card, or no longer taken, agrees with nothing.
+            CheckedFigure(name=name, told=before.get(name), found=now.get(name))
+            for name in before | now
         ),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dermtwin.encoders import Encoder, refuse_views
-from dermtwin.errors import EncoderError, SettingsError
+from dermtwin.errors import SettingsError
 from dermtwin.evaluation.comparison import Beside, side_by_side
 from dermtwin.evaluation.intervals import COVERAGE, RESAMPLES
 from dermtwin.evaluation.protocols import DEFINITIONS, RULE
@@ -80,7 +80,7 @@ def compare(
     contenders: dict[str, Compared] = {}
     for name, encoder in opened.items():
         sides = read_sides(encoder, queries=queries, gallery=gallery, views=views, track=track)
-        contenders[name] = _chosen(compared_outputs(encoder, sides), name)
+        contenders[name] = _chosen(compared_outputs(encoder, sides))
     design = _design(sides, seed=seed)
     figures = {
         protocol: side_by_side(contenders, protocol, design)
@@ -111,10 +111,8 @@ def _named(encoders: Sequence[Encoder], paths: Sequence[Path]) -> dict[str, Enco
     }
 
 
-def _chosen(outputs: Sequence[Compared], name: str) -> Compared:
+def _chosen(outputs: Sequence[Compared]) -> Compared:
     found = {each.output: each for each in outputs if not each.derived}
-    if not found:
-        raise EncoderError(f"{name} has no output that one distance compares.")
     return found.get("code", next(iter(found.values())))
 
 

@@ -124,6 +124,10 @@ def refuse_foreign(out: Path, *, marker: str) -> None:
     """Stop before a folder is replaced that does not hold `marker`, the verb's own file."""
     if out.exists() and not out.is_dir():
         raise DermtwinError(f"{out} is a file; give a folder for the report.")
+    if out.exists() and out.samefile(Path.cwd()):
+        raise DermtwinError(
+            f"{out} is the folder that you work in, and can't be replaced; give one beneath it."
+        )
     if out.is_dir() and any(out.iterdir()) and not (out / marker).is_file():
         raise DermtwinError(f"{out} holds files but no {marker}; give a new folder for the report.")
 

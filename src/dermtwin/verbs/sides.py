@@ -1,6 +1,5 @@
 """The datasets of an evaluation, encoded: what `evaluate` and `compare` measure."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.datasets import Dataset, Row, read_dataset
+from dermtwin.datasets import Dataset, Row, card_fingerprint, read_dataset
 from dermtwin.encoders import Codes, Encoder
-from dermtwin.errors import DatasetError, ImageError
+from dermtwin.errors import DatasetError, EncoderError, ImageError
+from dermtwin.evaluation.distances import METRICS
 from dermtwin.evaluation.protocols import GALLERY, LEAVE_ONE_OUT
 from dermtwin.evaluation.record import SideFacts, side_facts
 from dermtwin.evaluation.study import Compared
@@ -54,7 +54,14 @@ def read_sides(
     views: int,
     track: Track,
 ) -> dict[str, Side]:
-    """Read and encode queries, in so many views, and the gallery, as its images are."""
+    """Read and encode queries, in so many views, and the gallery, as its images are.
+
+    Raises:
+        EncoderError: nothing that the encoder gives can be compared.
+        DatasetError: see `read_side`.
+    """
+    if not encoder.card.compared_by(*METRICS):
+        raise EncoderError(f"{encoder.label} has no output that one distance compares.")
     sides = {"queries": read_side(encoder, queries, "queries", views=views, track=track)}
     if gallery is not None:
         sides["gallery"] = read_side(encoder, gallery, "gallery", views=1, track=track)
@@ -62,18 +69,13 @@ def read_sides(
 
 
 def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, track: Track) -> Side:
-    """Read a dataset and encode its images of the two classes; `part` names it."""
+    """Read a dataset and encode its images of the two classes; `part` names it.
+
+    Raises:
+        DatasetError: it is of one class only, or holds unreadable images.
+    """
     dataset = read_dataset(path, track=track)
-    rows = tuple(
-        sorted(
-            (row for row in dataset if row.case.is_malignant is not None),
-            key=lambda row: row.case.isic_id,
-        )
-    )
-    if not rows:
-        raise DatasetError(
-            f"{dataset.table} has no image that is benign or malignant; fill in diagnosis_1."
-        )
+    rows = dataset.of_two_classes()
     subjects = subjects_of(row.case for row in rows)
     _refuse_one_class(subjects, dataset)
     work = partial(_encode_one, encoder, views=views)
@@ -81,7 +83,7 @@ def read_side(encoder: Encoder, path: str | Path, part: str, *, views: int, trac
     facts = side_facts(
         subjects,
         name="/".join(dataset.table.parts[-2:]),
-        fingerprint=_fingerprint(rows, digests),
+        fingerprint=card_fingerprint(rows, digests),
         left_out={
             "neither benign nor malignant": len(dataset) - len(rows),
             **Counter(fault.kind.value for fault in dataset.faults),
@@ -132,15 +134,6 @@ def _encode_one(encoder: Encoder, row: Row, *, views: int) -> _Encoded | str:
         return encoder.encode(data, name=str(row.image), views=views).by_output, digest(data)
     except ImageError as error:
         return str(error)
-
-
-def _fingerprint(rows: tuple[Row, ...], digests: list[str]) -> str:
-    """As in an encoder's card, so that one can see whether a gallery is what it learnt from."""
-    lines = (
-        f"{row.case.isic_id}\t{row.case.diagnosis_1}\t{row.case.lesion_id or ''}\t{each}\n"
-        for row, each in zip(rows, digests, strict=True)
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def compared_outputs(encoder: Encoder, sides: Mapping[str, Side]) -> list[Compared]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dermtwin.datasets import Dataset, read_dataset
 from dermtwin.encoders import Encoder
-from dermtwin.errors import MissingExtraError, SettingsError
+from dermtwin.errors import DermtwinError, MissingExtraError, SettingsError
 from dermtwin.learning.configuration import read_settings
 from dermtwin.learning.metric.training_settings import MetricTrainingSettings
 from dermtwin.learning.report import TrainReport
@@ -33,7 +33,8 @@ def train(
     ImageNet weights, short codes and bits.
 
     Interrupted at any moment and called again with the same arguments, it goes on from the last
-    epoch that was finished. Beside the encoder stand its loss curve as PNG and CSV.
+    point of its curve, of `siamese` its last epoch. Beside the encoder stand its loss curve as PNG
+    and CSV.
 
     Args:
         config: a TOML file of settings, such as `configs/paper.toml`.
@@ -58,6 +59,9 @@ def train(
     """
     settings = read_settings(Path(config), overrides=overrides)
     _refuse_without_packages()
+    out = Path(out)
+    if out.is_dir():
+        raise DermtwinError(f"{out} is a folder; give a file for the encoder.")
     first = None if start is None else Encoder.open(start)
     given = _faultless(dataset, track=track)
     more = None if beside is None else _faultless(beside, track=track)
@@ -69,7 +73,7 @@ def train(
         return train_metric_encoder(
             settings,
             given,
-            out=Path(out),
+            out=out,
             beside=more,
             validation=unseen,
             start=first,
@@ -82,9 +86,7 @@ def train(
         raise SettingsError("the paper's network learns from one dataset; leave `beside` out.")
     from dermtwin.learning.training import train_encoder  # noqa: PLC0415
 
-    return train_encoder(
-        settings, given, out=Path(out), validation=unseen, restart=restart, track=track
-    )
+    return train_encoder(settings, given, out=out, validation=unseen, restart=restart, track=track)
 
 
 def _refuse_without_packages() -> None:

@@ -1,8 +1,9 @@
 """The checklists' questions about the data: where from, how many, how they were divided."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from dermtwin.evaluation.checklist.asked import Record, known, listed
+from dermtwin.evaluation.checklist.learnt import met
 from dermtwin.evaluation.groups import UNKNOWN
 from dermtwin.evaluation.protocols import GALLERY, PAPER
 
@@ -170,12 +171,12 @@ def disjointness(record: Record) -> list[str]:
 
 def _learnt(record: Record) -> list[str]:
     """Which of the datasets the encoder's card names as its own, by fingerprint."""
-    training = record["encoder"]["card"]["training"]
-    uses = {"data": "was trained on", "validation": "was tuned on"}
+    found = sorted(met(record["encoder"]["card"]["training"]), key=lambda each: each.is_learnt)
+    # What was both tuned on and, before or later, trained on counts as trained on.
     prints = {
-        facts["fingerprint"]: words
-        for key, words in uses.items()
-        if isinstance(facts := training.get(key), Mapping) and "fingerprint" in facts
+        each.facts["fingerprint"]: "was trained on" if each.is_learnt else "was tuned on"
+        for each in found
+        if "fingerprint" in each.facts
     }
     if not prints:
         return ["What the encoder was trained on is unknown: its card names no data."]

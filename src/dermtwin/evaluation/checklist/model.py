@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dermtwin.evaluation.checklist.asked import Record
+from dermtwin.evaluation.checklist.learnt import met
 from dermtwin.evaluation.groups import UNKNOWN
 
 
@@ -54,15 +55,10 @@ def _settings(record: Record) -> Mapping[str, Any]:
 def training(record: Record) -> list[str]:
     """On what and how the network was trained, as far as its card says."""
     training, settings = record["encoder"]["card"]["training"], _settings(record)
-    data = {
-        name: training[key]
-        for name, key in {"training": "data", "tuning": "validation"}.items()
-        if isinstance(training.get(key), Mapping)
-    }
     found = [
-        f"{name}: {each.get('images', UNKNOWN)} images, {each.get('lesions', UNKNOWN)} lesions, "
+        f"{use}: {each.get('images', UNKNOWN)} images, {each.get('lesions', UNKNOWN)} lesions, "
         f"{each.get('malignant', UNKNOWN)} malignant, {each.get('benign', UNKNOWN)} benign"
-        for name, each in data.items()
+        for use, _, each in met(training)
     ] or ["training data: unknown, the card names none"]
     method = f"method {settings['method']}" if "method" in settings else "method unknown"
     where = f"seed {training.get('seed', UNKNOWN)}, device {training.get('device', UNKNOWN)}"

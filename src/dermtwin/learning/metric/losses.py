@@ -195,43 +195,30 @@ class CosineSoftmaxLoss(nn.Module):
     """
 
     malignant_of: Tensor
-    class_weights: Tensor | None
 
-    def __init__(
-        self,
-        settings: MetricLossSettings,
-        *,
-        width: int,
-        malignant_of: Tensor,
-        class_weights: Tensor | None = None,
-    ) -> None:
+    def __init__(self, settings: MetricLossSettings, *, width: int, malignant_of: Tensor) -> None:
         """Draw the directions from PyTorch's own generator.
 
         Args:
             settings: its scale, smoothing and malignant_weight.
             width: D, numbers in a code.
             malignant_of: [classes], 1 for each malignant diagnosis and 0 for each benign one.
-            class_weights: [classes], above 0; the diagnosis's mean is weighted by them.
 
         Raises:
-            SettingsError: malignant_weight without both kinds, or weights that do not fit.
+            SettingsError: malignant_weight without both kinds.
         """
         super().__init__()
-        _refuse_classes(settings, malignant_of, class_weights)
+        _refuse_one_kind(settings, malignant_of)
         self._settings = settings
         self.directions = nn.Parameter(torch.randn(len(malignant_of), width))
         self.register_buffer("malignant_of", malignant_of.bool())
-        self.register_buffer("class_weights", class_weights)
 
     def forward(self, codes: Tensor, labels: Labels) -> Tensor:
         """Codes [N, D] and labels to the loss."""
         cosines = codes @ functional.normalize(self.directions, dim=1).T
         logits = self._settings.scale * cosines
-        weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
         smoothing = self._settings.smoothing
-        loss = functional.cross_entropy(
-            logits, labels.diagnosis, weight=weights, label_smoothing=smoothing
-        )
+        loss = functional.cross_entropy(logits, labels.diagnosis, label_smoothing=smoothing)
         if self._settings.malignant_weight == 0:
             return loss
         groups = [logits[:, ~self.malignant_of], logits[:, self.malignant_of]]
@@ -241,20 +228,11 @@ class CosineSoftmaxLoss(nn.Module):
         return loss + self._settings.malignant_weight * beside
 
 
-def _refuse_classes(
-    settings: MetricLossSettings, malignant_of: Tensor, class_weights: Tensor | None
-) -> None:
+def _refuse_one_kind(settings: MetricLossSettings, malignant_of: Tensor) -> None:
     malignant = malignant_of.bool()
     if settings.malignant_weight > 0 and (malignant.all() or not malignant.any()):
         raise SettingsError(
             "loss.malignant_weight above 0 needs malignant and benign diagnoses; set it to 0."
-        )
-    if class_weights is not None and (
-        class_weights.shape != malignant_of.shape or not (class_weights > 0).all()
-    ):
-        raise SettingsError(
-            f"class weights must be {len(malignant_of)} numbers above 0, one a diagnosis, "
-            f"got {class_weights.tolist()}."
         )
 
 
@@ -319,31 +297,24 @@ class WeightedLoss(nn.Module):
         return torch.stack(terms).sum()
 
 
-def make_loss(
-    settings: MetricLossSettings,
-    *,
-    width: int,
-    malignant_of: Tensor,
-    class_weights: Tensor | None = None,
-) -> WeightedLoss:
+def make_loss(settings: MetricLossSettings, *, width: int, malignant_of: Tensor) -> WeightedLoss:
     """Build the losses whose weights are above 0.
 
     Args:
         settings: weights, margins and the rest.
         width: D, numbers in a code.
         malignant_of: [classes], 1 for each malignant diagnosis and 0 for each benign one.
-        class_weights: [classes], above 0, for the cosine softmax.
 
     Raises:
         SettingsError: see `CosineSoftmaxLoss`.
     """
-    makers = _makers(settings, width, malignant_of, class_weights)
+    makers = _makers(settings, width, malignant_of)
     weights = settings.terms
     return WeightedLoss({name: makers[name]() for name in weights}, weights=weights)
 
 
 def _makers(
-    settings: MetricLossSettings, width: int, malignant_of: Tensor, class_weights: Tensor | None
+    settings: MetricLossSettings, width: int, malignant_of: Tensor
 ) -> Mapping[str, Callable[[], nn.Module]]:
     return {
         "contrastive": lambda: ContrastiveLoss(settings.margin),
@@ -352,7 +323,7 @@ def _makers(
         "supervised_contrastive": lambda: SupervisedContrastiveLoss(settings.temperature),
         "proxy_anchor": lambda: ProxyAnchorLoss(width=width, classes=len(malignant_of)),
         "cosine_softmax": lambda: CosineSoftmaxLoss(
-            settings, width=width, malignant_of=malignant_of, class_weights=class_weights
+            settings, width=width, malignant_of=malignant_of
         ),
         "hierarchical": lambda: HierarchicalLoss(near=settings.near, far=settings.far),
     }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dermtwin.datasets import Dataset
 from dermtwin.encoders import REGIONS, Encoder, InputSpec, normalised
-from dermtwin.errors import SettingsError
+from dermtwin.errors import DatasetError, SettingsError
 from dermtwin.learning import curve, devices
 from dermtwin.learning.around import (
     details_of,
@@ -94,9 +94,11 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         track: looks on while images are read and steps are made.
 
     Raises:
-        DatasetError: images that cannot be read, or a class with one lesion alone.
+        DatasetError: images that cannot be read, a single lesion, a class with one, or validation
+            images that show what is learnt from.
         SettingsError: an unfinished training there has other settings or images, the backbone's
-            weights are not installed, or `start` is of another network.
+            weights are not installed, `start` is of another network, or a setting needs `start`
+            or `validation`.
         DermtwinError: the loss stops being a number, or the file cannot be written.
         EncoderError: the export is not as the network.
     """
@@ -105,6 +107,10 @@ def train_metric_encoder(  # noqa: PLR0913 - the arguments of the verb
         devices.refuse_without_guard()
     if settings.optimiser.start_share and start is None:
         raise SettingsError("optimiser.start_share needs an encoder to start from (--from).")
+    if settings.optimiser.patience and validation is None:
+        raise SettingsError(
+            "optimiser.patience needs images to tell when quality no longer rises (--validation)."
+        )
     material = _material(settings, dataset, beside, validation, start=start, track=track)
     identity = identity_of(settings, material.learnt_from, material.validation, start=start)
     checkpoint = Checkpoint(out, identity)
@@ -174,12 +180,22 @@ def _material(  # noqa: PLR0913 - all that it is made of
     )
     learnt_from = load(dataset, larger)
     others = None if beside is None else load(beside, larger)
+    if others is not None:
+        learnt_from = learnt_from.beside(others)
+    unseen = None if validation is None else load(validation, spec)
+    if unseen is not None:
+        learnt_from.refuse_unseen(unseen)
+    images = load(dataset, spec)
+    if len(set(images.lesions)) == 1:
+        raise DatasetError(
+            f"{dataset.table} shows one lesion alone; how near two lesions are can't be learnt."
+        )
     return _Material(
         spec=spec,
-        learnt_from=learnt_from if others is None else learnt_from.beside(others),
-        images=load(dataset, spec),
+        learnt_from=learnt_from,
+        images=images,
         beside=others,
-        validation=None if validation is None else load(validation, spec),
+        validation=unseen,
         start=start,
     )
 
@@ -276,6 +292,7 @@ def _pace(
         every=chosen.measured_every * batches.per_epoch,
         decay=chosen.average,
         weight_decay=chosen.weight_decay,
+        seed=settings.seed,
         patience=chosen.patience,
     )
 

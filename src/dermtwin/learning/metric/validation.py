@@ -12,7 +12,7 @@ from dermtwin.evaluation.subjects import subjects_of
 from dermtwin.learning.images import TrainingImages
 
 
-def macro_map(codes: NDArray[np.float32], images: TrainingImages) -> float:
+def macro_map(codes: NDArray[np.float32], images: TrainingImages) -> float | None:
     """Mean over diagnoses of the mean average precision of their images, leave-one-out.
 
     Args:
@@ -20,7 +20,7 @@ def macro_map(codes: NDArray[np.float32], images: TrainingImages) -> float:
         images: whose they are; an image's own lesion and patient never come back.
 
     Returns:
-        From 0 to 1; images whose diagnosis is no other lesion's do not count.
+        From 0 to 1; images whose diagnosis is no other lesion's do not count. None: all are so.
     """
     names = np.array([case.diagnosis or "" for case in images.cases], dtype=np.str_)
     classes = np.unique(names, return_inverse=True)[1]
@@ -32,4 +32,4 @@ def macro_map(codes: NDArray[np.float32], images: TrainingImages) -> float:
         for each in np.unique(classes)
         if not np.isnan(values[classes == each]).all()
     ]
-    return float(np.mean(means))
+    return float(np.mean(means)) if means else None
