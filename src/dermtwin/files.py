@@ -1,5 +1,6 @@
 """Files that are whole or not there: temporary name, fsync, rename."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ def replacing(path: Path) -> Iterator[Path]:
     at `path` still stands.
 
     Raises:
-        DermtwinError: the folder cannot be written or the disk is full.
+        DermtwinError: a folder stands at `path`, its own folder cannot be written or the disk is
+            full.
     """
     try:
+        if path.is_dir():  # told before the block's work, not after it
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent

@@ -123,6 +123,15 @@ def test_broken_files_are_told_and_the_rest_goes_in(folder, tmp_path, encoder_fi
         read_dataset(folder)
 
 
+@pytest.mark.parametrize("digits", [4, 399, 5001])
+def test_an_age_of_more_digits_than_the_standard_has_is_unknown(folder, digits) -> None:
+    file = min(folder.rglob("*.dcm"))
+    age = b"9" * digits + b"Y"
+    told = b"AS" + len(age).to_bytes(2, "little") + age
+    file.write_bytes(file.read_bytes().replace(b"AS\x04\x00047Y", told))
+    assert [row.case.age_approx for row in read_dataset(folder).rows] == [None, 45, 45]
+
+
 def test_find_and_encode_take_them(folder, tmp_path, encoder_file) -> None:
     add(folder, casebook=tmp_path / "book", encoder=encoder_file)
     query = min(folder.rglob("*.dcm"))

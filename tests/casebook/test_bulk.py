@@ -13,7 +13,7 @@ from dermtwin.casebook.bulk import place_all
 from dermtwin.casebook.placing import Outcome
 from dermtwin.casebook.records import EncoderRecord, changed_keys, current_encoder
 from dermtwin.casebook.schema import CASES, CHANGES, CODES, ENCODERS, IMAGES, LESIONS, PATIENTS
-from dermtwin.errors import CasebookError
+from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.gallery import Entries, Gallery
 from dermtwin.images import Header
 from dermtwin.vocabulary import FIELDS, Case
@@ -154,6 +154,23 @@ def test_a_name_with_any_letter_is_found_again(tmp_path) -> None:
                 placed = place_all(connection, rows, encoder=encoder)
             assert {each.outcome for each in placed} == {expected}
         assert list(all_entries(book).columns["lesion_id"]) == names
+
+
+@pytest.mark.parametrize("values", [{"attribution": "a\0b"}, {"age_approx": 2**31}])
+def test_what_postgresql_cannot_keep_is_told_and_nothing_of_it_is_there(
+    postgres_url, values
+) -> None:
+    good, bad = make_cases(2)
+    with Casebook.open_or_make(postgres_url) as book:
+        encoder = emptied(book)
+        rows = [(good, image_of(0)), (replace(bad, **values), image_of(1))]
+        refused = pytest.raises(SettingsError, match="type it anew")
+        with refused, book.writing() as connection:
+            place_all(connection, rows, encoder=encoder)
+        assert book.counts()["cases"] == book.counts()["images"] == 0
+        with book.writing() as connection:
+            place_all(connection, [(good, image_of(0)), (bad, image_of(1))], encoder=encoder)
+        assert book.counts()["cases"] == 2
 
 
 def assert_columns(entries: Entries, cases: list[Case]) -> None:

@@ -1,11 +1,14 @@
 """Killed, starved of room, locked out: nothing acknowledged is lost, nothing is half there."""
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,11 +22,12 @@ from small_casebooks import (
 )
 
 from dermtwin.casebook import Casebook
+from dermtwin.consultation import Consultation
 from dermtwin.errors import CasebookError
 from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
 from dermtwin.verbs.find import find
-from dermtwin.verbs.forget import forget
+from dermtwin.verbs.forget import UnwrittenReceiptError, forget
 
 CASES = make_cases(60)
 NAMES = {case.isic_id for case in CASES}
@@ -155,6 +159,28 @@ def test_a_full_disk_while_adding(tmp_path, small_disk, encoder_file) -> None:
     assert (report.problems, report.counts["cases"], report.counts["unfinished"]) == ((), 60, 0)
 
 
+def test_a_receipt_that_no_disk_takes_any_more_is_not_lost(
+    tmp_path, small_disk, dataset, encoder_file
+) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    with (small_disk / "filling").open("wb", buffering=0) as filling, suppress(OSError):
+        while filling.write(bytes(4096)):
+            pass
+    with pytest.raises(UnwrittenReceiptError, match=r"is forgotten, but .* no space") as caught:
+        forget(casebook=book, case="ISIC_0000001", receipt=small_disk / "receipt.json")
+    assert caught.value.report.is_gone
+    assert [path.name for path in small_disk.iterdir()] == ["filling"]
+    words = ["forget", "--casebook", book, "--case", "ISIC_0000002", "--json"]
+    words += ["--receipt", small_disk / "receipt.json"]
+    command = [sys.executable, "-c", "from dermtwin.cli import main; main()", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["cases"] == 1
+    assert "is forgotten, but its receipt is kept nowhere" in done.stderr
+    assert contents(book).keys().isdisjoint({"ISIC_0000001", "ISIC_0000002"})
+
+
 def test_a_read_only_casebook_answers_and_is_never_written(
     tmp_path, small_disk, dataset, encoder_file
 ) -> None:
@@ -176,6 +202,65 @@ def test_a_read_only_casebook_answers_and_is_never_written(
         with pytest.raises(CasebookError, match="read-only"):
             verb()
     assert state(book) == files
+
+
+def test_who_may_not_write_is_never_told_of_forgotten_cases(
+    tmp_path, dataset, encoder_file
+) -> None:
+    """They read beside another program, from its log, and are refused where there is none."""
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    query = min(dataset.glob("*.jpg"))
+    book.chmod(0o555)
+    with Process(as_everybody=True) as reader:
+        refused = reader.ask("find", query, casebook=book)
+        assert "may not write into its folder" in refused["error"]
+        book.chmod(0o755)
+        with Casebook.open(book) as other:
+            assert other.version()
+            book.chmod(0o555)
+            first = reader.ask("find", query, casebook=book)["hits"][0]["isic_id"]
+            book.chmod(0o755)
+            forget(casebook=book, case=first)
+            book.chmod(0o555)
+            found = reader.ask("find", query, casebook=book, k=40, every_image=True)["hits"]
+    book.chmod(0o755)
+    assert found
+    assert first not in {hit["isic_id"] for hit in found}
+
+
+@pytest.fixture
+def read_only_here(tmp_path) -> Iterator[tuple[Path, Path]]:
+    """A folder, and the same one under a place that is mounted read-only, as in a container."""
+    folder, shown = tmp_path / "folder", tmp_path / "shown"
+    folder.mkdir()
+    shown.mkdir()
+    mount = ["mount", "--bind", str(folder), str(shown)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a folder read-only needs the right to mount")
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(shown)], check=True)
+    yield folder, shown
+    subprocess.run(["umount", "-l", str(shown)], check=True)
+
+
+def test_a_disk_that_is_read_only_here_and_written_from_elsewhere(
+    read_only_here, dataset, encoder_file
+) -> None:
+    folder, shown = read_only_here
+    add(dataset, casebook=folder / "book", encoder=encoder_file)
+    data = min(dataset.glob("*.jpg")).read_bytes()
+    with Casebook.open(shown / "book") as opened, Process() as elsewhere:
+        reading = Consultation(opened)
+
+        def found() -> set[str]:
+            hits = reading.ask(data, name="query", k=40, every_image=True).hits
+            return {hit.case.isic_id for hit in hits}
+
+        before = found()
+        gone = min(before)
+        assert elsewhere.ask("forget", casebook=folder / "book", case=gone)["cases"] == 1
+        assert found() == before - {gone}
+    assert check(casebook=folder / "book").problems == ()
 
 
 def test_a_file_of_a_living_writer_is_no_fault(tmp_path, dataset, encoder_file) -> None:

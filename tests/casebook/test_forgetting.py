@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_casebooks import Process, contents, make_cases, picture_of, state, write_dataset
+from small_casebooks import Process, change, contents, make_cases, picture_of, state, write_dataset
 
 from dermtwin.casebook import Casebook, Writer
 from dermtwin.consultation import Consultation
-from dermtwin.errors import CasebookError, SettingsError
+from dermtwin.errors import CasebookError, DermtwinError, SettingsError
 from dermtwin.images import digest
 from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
@@ -231,6 +231,65 @@ def test_a_receipt_names_the_copies_and_nobody(tmp_path, marked, encoder_file) -
     for told in (text, str(report)):
         assert "IP_0000001" not in told
         assert "ISIC_" not in told
+
+
+def test_a_receipt_that_cannot_be_written_is_told_before_anything_is_erased(
+    tmp_path, dataset, encoder_file
+) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    before = state(book)
+    (tmp_path / "file").touch()
+    for receipt in (tmp_path, tmp_path / "file/x"):
+        with pytest.raises(DermtwinError, match=f"{receipt} cannot be written"):
+            forget(casebook=book, case="ISIC_0000001", receipt=receipt)
+    assert state(book) == before
+    assert forget(casebook=book, case="ISIC_0000001").cases == 1
+
+
+def test_what_cannot_be_read_after_an_erasure_stands_in_the_receipt(
+    tmp_path, dataset, encoder_file, place
+) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=place, encoder=encoder_file)
+    unread = book / "note"
+    unread.symlink_to("/proc/self/mem")  # a file that fails to be read, to root too
+    report = forget(casebook=place, case="ISIC_0000001")
+    assert (report.cases, report.looked.left, report.looked.unread) == (1, (), (str(unread),))
+    assert not report.is_gone
+    assert f"NOT READ, look there by hand: {unread}" in str(report)
+    with pytest.raises(CasebookError, match=r"But .*note could not be read"):
+        forget(casebook=place, case="ISIC_0000001")
+    unread.unlink()
+    with pytest.raises(CasebookError, match="Nothing left of it"):
+        forget(casebook=place, case="ISIC_0000001")
+
+
+def test_a_look_that_fails_says_what_is_gone_all_the_same(tmp_path, dataset, encoder_file) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    change(book, "DROP TABLE copies")
+    words = "case ISIC_0000001 is gone from every answer, but could not be looked for: .*copies"
+    with pytest.raises(CasebookError, match=words):
+        forget(casebook=book, case="ISIC_0000001")
+    assert "ISIC_0000001" not in contents(book)
+
+
+def test_a_folder_that_hides_its_files_is_not_called_empty(tmp_path, dataset, encoder_file) -> None:
+    book = tmp_path / "book"
+    add(dataset, casebook=book, encoder=encoder_file)
+    hidden = book / "hidden"
+    hidden.mkdir()
+    (hidden / "note").write_text("of ISIC_0000001")
+    for case, mode, unread in (
+        ("ISIC_0000001", 0o000, hidden),
+        ("ISIC_0000002", 0o444, hidden / "note"),  # its names may be listed, and no more
+    ):
+        hidden.chmod(mode)
+        with Process(as_everybody=True) as process:
+            report = process.ask("forget", casebook=book, case=case)
+        assert report["looked"]["unread"] == [str(unread)]
+    hidden.chmod(0o755)
 
 
 def test_what_would_go_is_listed_and_nothing_changed(tmp_path, dataset, encoder_file) -> None:

@@ -1,9 +1,14 @@
 """Keeping a casebook: backup and restore, export, another encoder, repair, counts."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -33,6 +38,7 @@ from dermtwin.consultation import Consultation
 from dermtwin.datasets import Row, write_table
 from dermtwin.encoders import Encoder
 from dermtwin.errors import CasebookError, DatasetError, DermtwinError
+from dermtwin.images import digest
 from dermtwin.running import untracked
 from dermtwin.vocabulary import Case, vocabulary_of
 
@@ -138,6 +144,28 @@ def test_a_backup_that_cannot_be_whole_is_not_made(book, tmp_path) -> None:
         dermtwin.backup(tmp_path / "book.zip", casebook=book)
     assert not list(tmp_path.glob("*.zip"))
     assert not list(tmp_path.glob(".*"))
+    with Casebook.open(book) as opened:
+        assert copies(opened) == []
+
+
+@pytest.mark.parametrize("verb", ["backup", "export"])
+def test_who_is_told_to_end_leaves_nothing_half_made(book, tmp_path, verb) -> None:
+    stuck = min((book / "images").rglob("*.jpg"))
+    stuck.unlink()
+    os.mkfifo(stuck)  # who reads it waits
+    copy = tmp_path / "out" / "copy.zip"
+    words = [sys.executable, "-c", "from dermtwin.cli import main; main()", verb, copy]
+    with subprocess.Popen([*words, "--casebook", book], stderr=subprocess.PIPE) as process:
+        while not list(copy.parent.glob(".copy*")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        time.sleep(0.2)  # it is in the middle by now
+        process.terminate()
+        while process.poll() is None:  # threads end what they began
+            os.close(os.open(stuck, os.O_RDWR))
+            time.sleep(0.01)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(copy.parent.iterdir()) == []
     with Casebook.open(book) as opened:
         assert copies(opened) == []
 
@@ -460,9 +488,14 @@ def spoil_thumbnail(book) -> None:
 
 
 def stray_files(book) -> None:
-    (book / "images/ab.jpg").write_bytes(b"x")
-    (book / "images/.ab.jpg.nobody-0.part").write_bytes(b"x")
-    (book / "thumbnails/ab.jpg").write_bytes(b"x")
+    name = digest(b"x")
+    for path in (
+        f"images/{name[:2]}/{name}.jpg",
+        f"images/{name[:2]}/.{name}.png.nobody-0.part",
+        f"thumbnails/{name[:2]}/{name}.jpg",
+    ):
+        (book / path).parent.mkdir(exist_ok=True)
+        (book / path).write_bytes(b"x")
 
 
 @pytest.mark.parametrize(
@@ -492,6 +525,26 @@ def test_what_can_be_repaired_is(book, spoil, words) -> None:
     assert [done for done in report.repaired if words in done] == list(report.repaired)
     assert everything(book) == before
     assert dermtwin.check(casebook=book, repair=True).repaired == ()
+
+
+def test_what_dermtwin_did_not_write_is_told_and_never_removed(book) -> None:
+    name = digest(b"of somebody else")
+    others = [
+        "images/holiday.jpg",
+        "images/.ab.jpg.nobody-0.part",
+        f"images/{name}.jpg",
+        f"images/{name[:2]}/{name}.jpg",  # not its own digest
+        f"encoders/{name}.onnx",
+        "thumbnails/ab/holiday.jpg",
+    ]
+    for path in others:
+        (book / path).parent.mkdir(exist_ok=True)
+        (book / path).write_bytes(b"mine")
+    report = dermtwin.check(casebook=book, repair=True)
+    assert report.repaired == ()
+    assert sorted(problem.split()[0] for problem in report.problems) == sorted(others)
+    assert all("nothing shows that dermtwin wrote it" in each for each in report.problems)
+    assert [(book / path).read_bytes() for path in others] == [b"mine"] * len(others)
 
 
 def test_a_lost_image_is_told_and_left(book) -> None:

@@ -204,6 +204,28 @@ def test_a_folder_that_is_no_casebook_is_never_made_one(tmp_path, dataset) -> No
     assert not (tmp_path / "absent").exists()
 
 
+@pytest.mark.parametrize("name", ["images", "thumbnails", "encoders"])
+def test_a_folder_with_files_of_somebody_else_is_never_made_a_casebook(
+    tmp_path, dataset, encoder_file, name
+) -> None:
+    mine = tmp_path / "photos" / name / "mine.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"the only one")
+    with pytest.raises(CasebookError, match=f"is no casebook and is not empty .*{name}/mine.jpg"):
+        add(dataset, casebook=tmp_path / "photos", encoder=encoder_file)
+    assert [each for each in (tmp_path / "photos").rglob("*") if each.is_file()] == [mine]
+    mine.unlink()  # what an `add` leaves that was killed at its very beginning
+    assert add(dataset, casebook=tmp_path / "photos", encoder=encoder_file).added == 40
+
+
+def test_a_casebook_whose_record_was_lost_is_not_made_anew(book, dataset, encoder_file) -> None:
+    (book / "casebook.sqlite").unlink()
+    before = state(book)
+    with pytest.raises(CasebookError, match="is no casebook and is not empty"):
+        add(dataset, casebook=book, encoder=encoder_file)
+    assert state(book) == before
+
+
 @pytest.mark.parametrize("kind", ["text", "another database", "empty"])
 def test_a_file_of_that_name_is_not_enough(tmp_path, dataset, encoder_file, kind) -> None:
     file = tmp_path / "casebook.sqlite"

@@ -1,12 +1,16 @@
 """A casebook in PostgreSQL: places, refusals, change numbers, a killed server."""
 
+import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_casebooks import (
     Process,
@@ -18,9 +22,12 @@ from small_casebooks import (
 )
 from small_postgres import Server
 from sqlalchemy import insert, select
+from test_bulk import image_of
 
 from dermtwin.casebook import Casebook
+from dermtwin.casebook.bulk import place_all
 from dermtwin.casebook.location import Location
+from dermtwin.casebook.records import EncoderRecord
 from dermtwin.casebook.schema import CHANGES
 from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.verbs.add import add
@@ -255,6 +262,37 @@ def test_the_server_killed_at_random_moments_of_add(
             assert contents(book) == {case.isic_id: case for case in CASES}
     # Cases come in by batches: what matters is that some moments lay before the last one.
     assert min(reached) < len(CASES), reached
+
+
+def test_a_full_disk_under_the_server(own_server, tmp_path) -> None:
+    disk = own_server.folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs the right to mount")
+    try:
+        owner = own_server.data.stat()
+        os.chown(disk, owner.st_uid, owner.st_gid)
+        own_server.ask(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        database = own_server.new_database()
+        own_server.ask(f"ALTER DATABASE {database} SET TABLESPACE small")
+        book = own_server.url(database, images=tmp_path / "book")
+        notes = np.random.default_rng(0).integers(97, 123, (40, 2**20), dtype=np.uint8)
+        rows = [
+            (replace(case, extra={"note": note.tobytes().decode()}), image_of(number))
+            for number, (case, note) in enumerate(zip(make_cases(40), notes, strict=True))
+        ]
+        encoder = EncoderRecord(1, "e", "e")
+        with Casebook.open_or_make(book) as opened:
+            with (
+                pytest.raises(CasebookError, match="the disk is full"),
+                opened.writing() as connection,
+            ):
+                place_all(connection, rows, encoder=encoder)
+            assert opened.counts()["cases"] == 0
+    finally:
+        own_server.stop()
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_server_that_comes_back_is_used_again(own_server, tmp_path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,38 @@ def test_evaluate_writes_report_and_figures(world) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     json.loads((world.folder / "report/metrics.json").read_text())
     assert list((world.folder / "report").glob("*.png"))
+
+
+def test_names_are_printed_as_they_are(tmp_path) -> None:
+    def do(*words: object) -> str:
+        wide = os.environ | {"COLUMNS": "200"}
+        done = dermtwin(*words, cwd=tmp_path, env=wide, input="a drawn lesion")
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    odd = "P7 [/2] :ok: [b]x"
+    do("draw", "few", "--lesions-per-class", 2)
+    rows = table(tmp_path / "few/metadata.csv")
+    rows[0] |= dict.fromkeys(("isic_id", "lesion_id", "patient_id", "sex", "diagnosis_5"), odd)
+    with (tmp_path / "few/metadata.csv").open("w", newline="") as file:
+        written = csv.DictWriter(file, rows[0])
+        written.writeheader()
+        written.writerows(rows)
+    query = Path(odd, "query.jpg")
+    (tmp_path / query.parent).mkdir(parents=True)
+    shutil.copy(tmp_path / "few" / rows[-1]["image"], tmp_path / query)
+    book = ("--casebook", f"book of {odd}")
+    do("add", "few", *book)
+    found = do("find", query, *book)
+    assert f"nearest cases of {query}" in found
+    assert [line.count(odd) for line in found.splitlines() if line.endswith(odd)] == [3]
+    assert odd in do("stats", *book)
+    do("hold", *book, "--patient", odd, "--why", odd)
+    assert do("hold", *book).count(odd) == 2
+    assert odd in do("audit", *book, "--case", odd)
+    do("user", "add", "ada", "--role", "admin", "--openid", odd, *book)
+    assert odd in do("user", "list", *book)
+    do("token", "add", "ada", "--label", odd, *book)
+    assert odd in do("token", "list", *book)
+    refused = dermtwin("forget", "--case", "x", *book, cwd=tmp_path)
+    assert f"the casebook {book[1]} holds no case x" in refused.stderr

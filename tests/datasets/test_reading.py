@@ -275,6 +275,21 @@ def test_refused_values_are_kept_and_told_with_line_and_column(
     assert "3 values of fitzpatrick_skin_type" in told
 
 
+def test_an_age_that_nobody_reaches_is_unknown_and_told(tmp_path: Path, put_image: Put) -> None:
+    ages = ("99999999999999999999", "9" * 5000, "151.0", "inf", "150")
+    for number, _ in enumerate(ages):
+        put_image(tmp_path / f"{number}.jpg")
+    rows = [f"{number},{age}" for number, age in enumerate(ages)]
+    write(tmp_path / "metadata.csv", "isic_id,age_approx", *rows)
+    read = read_dataset(tmp_path)
+    assert not read.faults
+    assert [row.case.age_approx for row in read] == [None] * 4 + [150]
+    assert [row.case.extra.get("age_approx") for row in read] == [*ages[:4], None]
+    (told,) = read.warnings
+    assert "4 values of age_approx" in told
+    assert "line 2: '99999999999999999999' (nobody is older than 150)" in told
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path, put_image: Put) -> None:
     for name in ("A", "B", "C", "D", "extra1", "extra2"):
         put_image(tmp_path / f"{name}.jpg")

@@ -53,6 +53,8 @@ def test_the_syntax(text, condition) -> None:
         ("age_approx=40..old", "whole number"),
         ("age_approx=-5", "whole number"),
         ("age_approx=60..40", "40..60"),
+        ("age_approx=99999999999999999999", "3 digits at most, 20 were given"),
+        (f"age_approx=40..{'9' * 5000}", "3 digits at most, 5000 were given"),
         ("age_approx=..", "no end"),
         ("lesion_id=,", "no value"),
     ],

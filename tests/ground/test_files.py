@@ -46,6 +46,14 @@ def test_a_folder_in_the_way_is_a_sentence(tmp_path) -> None:
         write_bytes(tmp_path / "file" / "x", b"")
 
 
+def test_a_folder_of_that_name_is_told_before_the_work(tmp_path) -> None:
+    work = []
+    with pytest.raises(DermtwinError, match="is a directory"), replacing(tmp_path):
+        work.append("done")
+    assert not work
+    assert list(tmp_path.iterdir()) == []
+
+
 FULL = """
 import resource, signal, sys
 from pathlib import Path

@@ -50,6 +50,18 @@ def book(drawn_book, tmp_path) -> Path:
 
 
 @pytest.fixture
+def foldered(drawn, tmp_path) -> Path:
+    """A casebook of a folder with a folder for each class; a name there has a slash."""
+    pictures = sorted(drawn.rglob("*.jpg"))[::7]
+    for name in ("benign/IMG_0", "benign/IMG_0/image", "malignant/50% é?", "malignant/a%2Fb"):
+        place = tmp_path / "folders" / f"{name}.jpg"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures.pop(), place)
+    dermtwin.add(tmp_path / "folders", casebook=tmp_path / "foldered")
+    return tmp_path / "foldered"
+
+
+@pytest.fixture
 def clinic(book) -> Iterator[Clinic]:
     """A casebook without users, served."""
     clinic = Clinic(book)

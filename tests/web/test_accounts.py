@@ -12,6 +12,7 @@ from sqlalchemy import update
 import dermtwin
 from dermtwin.casebook import Casebook, KeyName, accounts, kept_key
 from dermtwin.casebook.accounts import WRONG_TRIES, Role
+from dermtwin.casebook.location import Location
 from dermtwin.casebook.schema import TOKENS, USERS
 from dermtwin.errors import CasebookError, SettingsError
 
@@ -136,6 +137,25 @@ def test_no_session_can_be_made_or_planted(staffed) -> None:
     assert accounts.account(staffed.casebook, "a.viewer") is not None
 
 
+def test_a_change_of_a_user_is_done_whole_or_not_at_all(staffed) -> None:
+    admin = staffed.signed_in(Role.ADMIN)
+    for name, form, status in (
+        ("a.viewer", {"role": "admin", "password": "short"}, 422),
+        ("a.admin", {"role": "viewer", "password": PASSWORD + "!"}, 409),  # the only admin
+        ("nobody", {"role": "viewer"}, 404),
+    ):
+        before = accounts.account(staffed.casebook, name), verbs_noted(staffed.casebook)
+        assert admin.post(f"/api/v1/users/{name}", data=form).status_code == status
+        after = accounts.account(staffed.casebook, name), verbs_noted(staffed.casebook)
+        assert after == before
+        assert admin.get("/api/v1/users").is_success
+    form = {"role": "contributor", "password": PASSWORD + "!"}
+    assert admin.post("/api/v1/users/a.viewer", data=form).json()["role"] == "contributor"
+    assert accounts.sign_in(staffed.casebook, "a.viewer", password=PASSWORD + "!") is not None
+    told = [each for each in verbs_noted(staffed.casebook) if each[0] == "a.admin"]
+    assert told[-2:] == [("a.admin", "user role"), ("a.admin", "user password")]
+
+
 def test_the_cookie_keeps_to_itself(staffed) -> None:
     form = {"name": "a.viewer", "password": PASSWORD}
     plain = staffed.client().post("/login", data=form).headers["set-cookie"]
@@ -207,3 +227,12 @@ def test_users_and_tokens_by_the_program(book, program) -> None:
     program("user", "remove", "root", "--casebook", book)
     refused = program("serve", "--host", "0.0.0.0", "--casebook", book, code=1)
     assert "served to this machine alone" in refused.stderr
+
+
+def test_a_refusal_does_not_print_the_casebooks_password(postgres_url, program) -> None:
+    place = postgres_url.replace("postgres@", "postgres:TOPSECRET@")
+    Casebook.open_or_make(place).close()
+    refused = program("serve", "--host", "0.0.0.0", "--casebook", place, code=1)
+    assert "served to this machine alone" in refused.stderr
+    assert "TOPSECRET" not in refused.stderr + refused.stdout
+    assert f"--casebook {Location.of(place).quoted}" in refused.stderr

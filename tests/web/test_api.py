@@ -3,7 +3,9 @@
 import json
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from served import HERE, Clinic, serving
 import dermtwin
 from dermtwin.casebook import Casebook, accounts
 from dermtwin.casebook.accounts import Role
+from dermtwin.errors import SettingsError
 from dermtwin.gallery import parse_where
+from dermtwin.verbs.asking import ServerError, ask_server
 from dermtwin.vocabulary import FIELDS
 
 EXAMPLES = int(os.environ.get("DERMTWIN_REQUESTS", "200"))
@@ -133,6 +137,39 @@ def test_counts_and_lists_are_those_of_every_case_looked_at(clinic, where) -> No
         listed += [case["isic_id"] for case in page["cases"]]
         after = page["next"]
     assert listed == names
+
+
+def test_a_case_whose_name_holds_a_slash_is_there_as_any_other(foldered) -> None:
+    names = {"benign/IMG_0", "benign/IMG_0/image", "malignant/50% é?", "malignant/a%2Fb"}
+    with serving(foldered) as client:
+        listed = client.get("/api/v1/cases").json()["cases"]
+        assert {each["isic_id"] for each in listed} == names
+        for each in listed:
+            address = each["image"].removesuffix("/image")
+            told = client.get(address).json()
+            assert (told["isic_id"], told["history"][0]["verb"]) == (each["isic_id"], "add")
+            for picture in (each["image"], each["thumbnail"]):
+                assert client.get(picture).headers["content-type"] == "image/jpeg"
+            assert client.get(f"{address}/lesion").json()["cases"] == []
+            plan = client.delete(address, params={"dry_run": True}).json()["would_go"]
+            assert plan["cases"] == [each["isic_id"]]
+        assert client.get("/api/v1/cases/benign%2FIMG_9").status_code == 404
+        assert client.delete("/api/v1/cases/benign%2fIMG_0").json()["receipt"]["is_gone"] is True
+        assert client.get("/api/v1/cases/benign%2FIMG_0").status_code == 404
+        assert client.get("/api/v1/cases/benign%2FIMG_0%2Fimage").status_code == 200
+
+
+def test_a_number_beyond_every_age_is_refused_in_a_sentence(client, clinic) -> None:
+    for digits in ("9" * 20, "9" * 5000):
+        where = {"where": f"age_approx=40..{digits}"}
+        form = where | {"case": cases_of(clinic)[0].isic_id}
+        for done in (
+            client.get("/api/v1/cases", params=where),
+            client.get("/api/v1/count", params=where),
+            client.post("/api/v1/search", data=form),
+        ):
+            assert done.status_code == 422
+            assert f"3 digits at most, {len(digits)} were given" in done.json()["detail"]
 
 
 def test_fields_tell_every_value(clinic, client) -> None:
@@ -263,6 +300,41 @@ def test_find_asks_a_server_as_it_asks_a_casebook(staffed, book, lesion, program
     gone = program(*words, "--server", address, code=1, env=environment)
     assert "cannot be reached" in gone.stderr
     assert "no server's address" in program(*words, "--server", "file:///etc", code=1).stderr
+
+
+class _Ear(BaseHTTPRequestHandler):
+    """A server that knows how it was asked: of a proxy the whole address is wanted."""
+
+    def do_POST(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_what_is_for_this_machine_takes_no_way_through_a_proxy(monkeypatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Ear) as here:
+        here.asked, here.timeout = [], 10
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.delenv("no_proxy", raising=False)
+        with ThreadPoolExecutor() as pool:
+            answered = pool.submit(here.handle_request)
+            with pytest.raises(ServerError, match="refuses"):
+                ask_server(f"http://127.0.0.1:{here.server_port}", b"", name="x.jpg")
+            answered.result()
+    assert here.asked == ["/api/v1/search"]
+
+
+def test_a_token_never_goes_over_the_net_in_the_clear() -> None:
+    for server in ("http://cases.invalid", "http://192.0.2.1:8000", "HTTP://cases.invalid"):
+        with pytest.raises(SettingsError, match="token in the clear"):
+            ask_server(server, b"", name="x.jpg", token="secret")
+    for server in ("http://localhost:1", "http://[::1]:1", "https://127.0.0.1:1"):
+        with pytest.raises(ServerError, match="cannot be reached"):
+            ask_server(server, b"", name="x.jpg", token="secret")
+    with pytest.raises(ServerError, match="cannot be reached"):
+        ask_server("http://cases.invalid", b"", name="x.jpg")
 
 
 # --- whatever is sent

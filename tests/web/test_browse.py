@@ -199,6 +199,18 @@ def test_a_file_of_the_log_has_every_entry_and_says_if_it_was_altered(busy, monk
     assert "'=nobody" in text  # no formula for a spreadsheet
 
 
+@pytest.mark.parametrize("path", ["/admin/audit/patient", "/api/v1/audit"])
+def test_an_extract_of_nobody_is_not_everybodys(busy, path) -> None:
+    admin = busy.signed_in(Role.ADMIN)
+    for blank in ("", "  ", "\t"):
+        for shape in ("page", "lines"):
+            done = admin.post(path, data={"patient": blank, "as": shape})
+            assert done.status_code == 422, (blank, shape)
+            assert "needs the patient&#39;s name" in done.text.replace("'", "&#39;")
+    patient = all_cases(busy)[0].case.patient_id
+    assert admin.post(path, data={"patient": f" {patient} "}).status_code == 200
+
+
 def test_a_log_that_was_found_whole_says_so(busy) -> None:
     admin = busy.signed_in(Role.ADMIN)
     assert "every entry is as it was written" in admin.get("/admin/audit?check=true").text
@@ -304,3 +316,25 @@ def test_where_there_is_no_case_a_sentence_says_so(clinic, tmp_path) -> None:
         page.wait_for_selector("#problem:not([hidden])")
         assert "holds no case" in page.inner_text("#problem")
         assert page.locator(".hit").count() == 0
+
+
+@sees
+def test_a_case_of_a_folder_is_looked_at_and_searched_by(foldered) -> None:
+    with Casebook.open(foldered) as casebook:
+        accounts.add_account(casebook, "ada", password=PASSWORD, role=Role.ADMIN)
+    with served(foldered) as address, looking(address) as browser:
+        page = browser.page()
+        page.goto("/cases/malignant%2F50%25%20%C3%A9%3F")
+        page.fill("#name", "ada")
+        page.fill("#password", PASSWORD)
+        page.click("main button")
+        page.wait_for_selector("#record dd")
+        page.goto("/cases?order=name")
+        assert seen(page)[1] == "benign/IMG_0/image"
+        page.click(".hit .open >> nth=1")
+        page.wait_for_selector("#record dd")
+        assert page.inner_text("h1") == "benign/IMG_0/image"
+        page.wait_for_function("document.querySelector('#picture img').naturalWidth > 0")
+        page.click("text=Find similar cases")
+        page.wait_for_selector("#results[aria-busy=false] #answer:not([hidden])")
+        assert urlsplit(page.url).query == "case=benign%2FIMG_0%2Fimage"

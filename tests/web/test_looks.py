@@ -40,6 +40,30 @@ def test_what_a_search_showed_is_known_to_every_worker(clinic, drawn) -> None:
     assert looks(clinic) == []
 
 
+def test_hits_that_could_not_be_entered_are_entered_at_the_next_look(clinic, drawn, caplog) -> None:
+    data = min(drawn.rglob("*.jpg")).read_bytes()
+    # A database that refuses every entry, as one on a read-only disk does.
+    refusal = "SELECT RAISE(ABORT, 'attempt to write a readonly database')"
+    with clinic.casebook.writing() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER no_entry BEFORE INSERT ON audit BEGIN {refusal}; END"
+        )
+    client = clinic.client()
+    answer = client.post("/api/v1/search", files={"image": data}).json()
+    names = [each["isic_id"] for each in answer["hits"]]
+    compared = client.post("/api/v1/compare", files={"image": data}, data={"with": names[0]}).json()
+    for told in (answer, compared):
+        assert told["remarks"][-1] == "This look could not be entered in the audit log."
+        assert str(clinic.book) not in str(told)
+    assert f"the casebook {clinic.book} " in caplog.text
+    assert looks(clinic) == []
+    with clinic.casebook.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER no_entry")
+    for name in names[:2]:
+        client.get(f"/api/v1/cases/{name}/thumbnail")
+    assert looks(clinic) == [(auditing.user(), 1)] * 2
+
+
 def test_seen_lately_is_what_the_entries_say(clinic) -> None:
     names = sorted(each.case.isic_id for each in clinic.casebook.all_records())
     drawn = np.random.default_rng(0)

@@ -110,6 +110,70 @@ def test_what_cannot_be_compared_is_refused_in_words(book, tmp_path) -> None:
         assert page.locator(".hit").first.is_visible()
 
 
+def test_no_cases_of_another_picture_stand_beside_one_that_failed(
+    book, photograph, tmp_path
+) -> None:
+    (tmp_path / "letter.jpg").write_text("This is no picture.")
+    with served(book) as address, looking(address) as browser:
+        page = browser.page()
+        page.goto("/")
+        page.wait_for_selector("#filters details", state="attached")
+        first = searched(page, lambda: drop(page, photograph))
+        show_anyway(page)
+        # The same picture's cases stay while it is asked about anew, and if that fails.
+        page.context.set_offline(True)
+        page.check("#every-image")
+        _see_failed(page, "does not answer")
+        assert page.locator(".hit").first.is_visible()
+        page.context.set_offline(False)
+        searched(page, lambda: page.uncheck("#every-image"))
+
+        page.click(".hit .open >> nth=0")
+        page.wait_for_selector(".panes")
+        drop(page, tmp_path / "letter.jpg")
+        _see_failed(page, "letter.jpg")
+        _see_nothing_found(page)
+        assert searched(page, lambda: drop(page, photograph)) == first
+        assert page.locator("#answer").is_visible()
+        page.context.set_offline(True)
+        drop(page, photograph)
+        _see_failed(page, "does not answer")
+        _see_nothing_found(page)
+        page.context.set_offline(False)
+
+
+def test_the_form_says_what_became_of_a_case(drawn, book) -> None:
+    (row, *_) = read_dataset(drawn).rows
+    with served(book) as address, looking(address) as browser:
+        page = browser.page()
+        page.goto("/add")
+        for told in ("Added", "There already"):
+            page.set_input_files("#image", row.image)
+            page.fill("#isic_id", NEW)
+            page.check("[name=on_duplicate]")
+            page.click("text=Add the case")
+            page.wait_for_selector(f"#done:has-text('{told}: {NEW}')")
+            is_new = told == "Added"
+            assert ("found from now on" in page.inner_text("#done")) is is_new
+            # Another lesion's photograph: worth a look, although it was wanted.
+            seen = page.locator("#done li").all_inner_texts()
+            assert any(row.case.isic_id in each for each in seen) is is_new
+
+
+def _see_failed(page, words: str) -> None:
+    page.wait_for_selector(f"#problem:has-text('{words}')")
+    page.wait_for_selector("#results[aria-busy=false]")
+
+
+def _see_nothing_found(page) -> None:
+    """A picture that was not compared, and where to give another one."""
+    assert not page.locator("#answer").is_visible()
+    assert not page.locator("#compare").is_visible()
+    assert page.inner_text("#query figcaption") == "Not compared"
+    assert page.locator("#drop").is_visible()
+    assert page.evaluate("document.activeElement !== document.body")
+
+
 def _name_the_patient(page, rows, first) -> None:
     patient_of = {row.case.isic_id: row.case.patient_id for row in rows}
     page.click("#own summary")

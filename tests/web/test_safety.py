@@ -239,6 +239,38 @@ def test_no_name_reaches_the_log(staffed, caplog) -> None:
     assert not any(case[name] in line for line in told for name in ("isic_id", "patient_id"))
 
 
+def test_no_name_reaches_the_log_when_a_case_cannot_be_erased_from_the_disk(
+    foldered, caplog
+) -> None:
+    clinic, name = Clinic(foldered), "benign/IMG_0"
+    # A database that lets go of no entry, as one on a full disk.
+    with clinic.casebook.writing() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE DELETE ON unsettled BEGIN "
+            "SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    done = clinic.client().delete("/api/v1/cases/benign%2FIMG_0")
+    assert done.status_code == 503
+    assert f"case {name} is gone from every answer" in done.json()["detail"]
+    assert str(clinic.book) not in done.text
+    told = [record.getMessage() for record in caplog.records if record.name != "httpx"]
+    assert any("case CASE is gone from every answer" in line for line in told)
+    assert not any(name in line for line in told)
+    clinic.app.state.service.close()
+
+
+def test_a_case_that_went_meanwhile_is_not_found(clinic, caplog) -> None:
+    def ask() -> None:
+        """As if another process forgot it between a request's two looks."""
+        clinic.casebook.image("benign/IMG_0")
+
+    clinic.app.add_api_route("/healthz/gone", ask)
+    done = clinic.client().get("/healthz/gone")
+    assert done.status_code == 404
+    assert done.json()["detail"] == "the casebook holds no case benign/IMG_0."
+    assert "IMG_0" not in caplog.text
+
+
 def test_a_patient_is_told_to_admins_alone_and_never_in_an_address(staffed) -> None:
     admin, viewer = staffed.signed_in("admin"), staffed.signed_in("viewer")
     case = admin.get("/api/v1/cases?limit=1").json()["cases"][0]

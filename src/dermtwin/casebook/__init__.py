@@ -1,7 +1,7 @@
 """The record of cases: schema, migrations, image files, change log, erasure, checks."""
 
 from dermtwin.casebook.auditing import Head
-from dermtwin.casebook.casebook import Casebook, EncoderChangedError
+from dermtwin.casebook.casebook import Casebook, EncoderChangedError, NoSuchCaseError
 from dermtwin.casebook.checking import CheckReport, check_casebook
 from dermtwin.casebook.forgetting import ForgetPlan, Kind
 from dermtwin.casebook.hashes import (
@@ -34,6 +34,7 @@ __all__ = [
     "KeyName",
     "Kind",
     "NewImage",
+    "NoSuchCaseError",
     "Outcome",
     "Placed",
     "Record",

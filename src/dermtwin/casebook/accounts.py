@@ -188,35 +188,46 @@ def add_account(  # noqa: PLR0913 - all that may be said of a user
 
 
 def set_role(casebook: Casebook, name: str, *, role: Role, who: str | None = None) -> None:
-    """Give a user another role, at once and in every process.
-
-    Raises:
-        CasebookError: no such user, or no admin would be left.
-    """
-    with casebook.writing() as connection:
-        _known(connection, name)
-        if role is not Role.ADMIN:
-            _keep_an_admin(connection, name)
-        connection.execute(update(USERS).where(USERS.c.name == name).values(role=role))
-        _note(connection, "user role", name, who=who, role=role)
+    """Give a user another role; see `change_account`."""
+    change_account(casebook, name, role=role, who=who)
 
 
 def set_password(casebook: Casebook, name: str, *, password: str, who: str | None = None) -> None:
-    """Give a user another password; ends all their sessions and a lock.
+    """Give a user another password; see `change_account`."""
+    change_account(casebook, name, password=password, who=who)
+
+
+def change_account(
+    casebook: Casebook,
+    name: str,
+    *,
+    role: Role | None = None,
+    password: str | None = None,
+    who: str | None = None,
+) -> Account:
+    """Give a user another role, another password, or both in one transaction.
+
+    A role counts at once and in every process; a password ends all sessions and a lock.
 
     Raises:
         SettingsError: the password cannot be one.
-        CasebookError: no such user.
+        CasebookError: no such user, or no admin would be left.
         MissingExtraError: the extra `web` is not installed.
     """
-    hashed = _hash(password)
+    hashed = None if password is None else _hash(password)
     with casebook.writing() as connection:
         _known(connection, name)
-        fresh = {"password": hashed, "epoch": secrets.token_hex(16), "failed": 0}
-        connection.execute(
-            update(USERS).where(USERS.c.name == name).values(fresh | {"locked_until": None})
-        )
-        _note(connection, "user password", name, who=who)
+        user = update(USERS).where(USERS.c.name == name)
+        if role is not None:
+            if role is not Role.ADMIN:
+                _keep_an_admin(connection, name)
+            connection.execute(user.values(role=role))
+            _note(connection, "user role", name, who=who, role=role)
+        if hashed is not None:
+            fresh = {"password": hashed, "epoch": secrets.token_hex(16), "failed": 0}
+            connection.execute(user.values(fresh | {"locked_until": None}))
+            _note(connection, "user password", name, who=who)
+        return _account(_known(connection, name))
 
 
 def set_openid(

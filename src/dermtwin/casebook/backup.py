@@ -10,7 +10,6 @@ The archive is a ZIP file without compression, so that any tool opens it. It sui
 
 import hashlib
 import json
-import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from dermtwin.casebook.copies import known_copy
 from dermtwin.casebook.database import told
 from dermtwin.casebook.migrations import STEPS, applied
 from dermtwin.casebook.schema import CASES, CHANGES, ENCODERS, IMAGES, UNSETTLED
-from dermtwin.casebook.store import encoder_path, image_path, thumbnail_path
+from dermtwin.casebook.store import NAMED, encoder_path, image_path, thumbnail_path
 from dermtwin.casebook.writer import Writer
 from dermtwin.errors import CasebookError
 from dermtwin.files import replacing
@@ -38,9 +37,6 @@ from dermtwin.running import Track, in_order, untracked
 FORMAT = 1
 
 _MANIFEST, _SUMS = "manifest.json", "SHA256SUMS"
-_FILES = re.compile(
-    r"(?:images|thumbnails)/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z]{3,4}|encoders/[0-9a-f]{64}\.onnx"
-)
 _RECORD = {f"record/{name}.jsonl": table for name, table in dump.TABLES.items()}
 _BLOCK = 1 << 20  # bytes read at once
 _TRIES = 5
@@ -150,7 +146,7 @@ def restore(backup: BackupReport, casebook: Casebook, *, track: Track = untracke
     with Writer(casebook), _opened(path, name=str(path)) as archive:
         with casebook.writing() as connection:
             _refuse_full(connection, casebook)
-            files = [name for name in archive.namelist() if _FILES.fullmatch(name)]
+            files = [name for name in archive.namelist() if NAMED.fullmatch(name)]
             journal.note(connection, files, owner=owner)
         _write_files(casebook, archive, files, owner=owner, track=track)
         with casebook.writing() as connection:
@@ -296,7 +292,7 @@ def _sums(archive: zipfile.ZipFile, *, steps: set[str], name: str) -> dict[str, 
     if sorted(members) != sorted([*sums, _SUMS]) or not needed <= sums.keys():
         raise _damaged(name, f"its members are not those of {_SUMS}")
     for member in sums.keys() - {_MANIFEST, *_RECORD}:
-        if not _FILES.fullmatch(member):
+        if not NAMED.fullmatch(member):
             raise _damaged(name, f"it holds {member!r}, which belongs to no casebook")
         is_named_by_content = not member.startswith("thumbnails/")
         if is_named_by_content and sums[member] != Path(member).stem:

@@ -5,7 +5,8 @@ Names are looked up together, keys are given together, and rows go in without a 
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, count, repeat
 from typing import Any
@@ -24,6 +25,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 
 from dermtwin.casebook.auditing import subject
 from dermtwin.casebook.placing import NewImage, Outcome, Placed, compare, foreign_patient
@@ -274,7 +276,8 @@ def _insert(
     names = ", ".join(columns)
     raw: Any = connection.connection.dbapi_connection
     if connection.dialect.name == "postgresql":
-        with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        statement = f"COPY {table} ({names}) FROM STDIN"
+        with _raising_alike(connection), raw.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
         return
@@ -283,3 +286,15 @@ def _insert(
     for part in chunks(rows, size=_ROWS):
         statement = f"INSERT INTO {table} ({names}) VALUES {', '.join([values] * len(part))}"  # noqa: S608 - ours
         raw.execute(statement, [*chain.from_iterable(part)])
+
+
+@contextmanager
+def _raising_alike(connection: Connection) -> Iterator[None]:
+    """Raise a driver's errors as SQLAlchemy would, had it been asked."""
+    dialect = connection.dialect
+    assert dialect.loaded_dbapi is not None
+    try:
+        yield
+    except dialect.loaded_dbapi.Error as error:
+        base = dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(None, None, error, base, dialect=dialect) from error

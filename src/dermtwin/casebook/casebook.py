@@ -33,6 +33,10 @@ class EncoderChangedError(CasebookError):
     """The casebook's codes are by another encoder now: open that, and read them all again."""
 
 
+class NoSuchCaseError(CasebookError):
+    """A case that the casebook does not hold, or no longer."""
+
+
 class Casebook:
     """The record of cases, with its files; open one with `Casebook.open`, and close it.
 
@@ -142,7 +146,7 @@ class Casebook:
         if encoder is None:
             raise CasebookError(
                 f"the casebook {self.path} holds no case and no encoder yet; run: "
-                f"dermtwin add DATASET --casebook {self.path}"
+                f"dermtwin add DATASET --casebook {self.path.quoted}"
             )
         return encoder, self._checked_file(encoder_path(encoder.id), encoder.id)
 
@@ -171,7 +175,7 @@ class Casebook:
         """
         record = self.records([isic_id]).get(isic_id)
         if record is None:
-            raise CasebookError(f"the casebook {self.path} holds no case {isic_id}.")
+            raise NoSuchCaseError(f"the casebook {self.path} holds no case {isic_id}.")
         return self.image_of(record)
 
     def image_of(self, record: Record) -> bytes:
@@ -289,10 +293,10 @@ def _refuse_other_folders(where: Location) -> None:
     mark = where.file if where.url is None else where.folder / IDENTITY_FILE
     if mark.exists():
         return
-    others = sorted(
-        {each.name for each in where.folder.iterdir()} - {IMAGE_FOLDER, THUMBNAILS, ENCODERS}
-    )
-    if others:
+    # What was begun and cut short has its folders, and nothing in them yet.
+    ours = {IMAGE_FOLDER, THUMBNAILS, ENCODERS}
+    others = [each.name for each in where.folder.iterdir() if each.name not in ours]
+    if others := sorted([*others, *Store(where).files()]):
         raise CasebookError(
             f"{where.folder} is no casebook and is not empty (it holds {others[0]}); "
             "name a new folder."

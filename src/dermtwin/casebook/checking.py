@@ -1,6 +1,5 @@
 """What must hold in every casebook, looked after one by one."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from dermtwin.casebook.schema import (
     PATIENTS,
     UNSETTLED,
 )
-from dermtwin.casebook.store import Store, encoder_path, image_path, thumbnail_path
+from dermtwin.casebook.store import Store, encoder_path, final_path, image_path, thumbnail_path
 from dermtwin.casebook.writer import Writer
 from dermtwin.errors import CasebookError
 from dermtwin.running import Track, in_order, untracked
@@ -260,11 +259,7 @@ def _named_files(connection: Connection) -> dict[str, str | None]:
 
 def _is_due(path: str, unfinished: Iterable[str]) -> bool:
     """Whether the journal speaks of a file, under its own or a temporary name."""
-    folder, _, name = path.rpartition("/")
-    if not name.startswith("."):
-        return path in unfinished
-    stem, _, _ = name[1:].rpartition(".part")[0].rpartition(".")
-    return f"{folder}/{stem}" in unfinished
+    return final_path(path) in unfinished
 
 
 def _faulty_files(
@@ -275,8 +270,7 @@ def _faulty_files(
     def look(item: tuple[str, str]) -> tuple[str, str] | None:
         path, expected = item
         try:
-            with store.path(path).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = store.digest(path)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return path, f"{path} cannot be read: {reason}."
@@ -308,7 +302,14 @@ def _confirmed_orphans(casebook: Casebook, suspects: Iterable[str]) -> list[str]
     if not still:
         return []
     with casebook.reading() as connection:
-        return [f"{path} belongs to no row." for path in unnamed(connection, still)]
+        orphans = unnamed(connection, still)
+    return [f"{path} belongs to no row{_what_to_do(casebook.store, path)}" for path in orphans]
+
+
+def _what_to_do(store: Store, orphan: str) -> str:
+    if store.is_ours(orphan):
+        return "; dermtwin check --repair removes it."
+    return ", and nothing shows that dermtwin wrote it; move it elsewhere."
 
 
 def _confirmed_faults(casebook: Casebook, faults: Iterable[tuple[str, str]]) -> list[str]:

@@ -19,6 +19,10 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _FULL = "cannot grow: the disk is full; make room and run the same again."
 _READ_ONLY = "cannot be written: it is read-only; check its owner and permissions."
+_NO_LOG = (
+    "cannot be opened: this user may not write into its folder, where its log lies, and without it "
+    "would not see what others change; give them that right, or a copy of their own."
+)
 _BUSY = f"is in use by another program for more than {WAIT_S} s; try again later."
 _DAMAGED = "is damaged; take it from a backup."
 _GONE = (
@@ -38,7 +42,10 @@ _SAID = {
     "readonly": _READ_ONLY,
     "malformed": _DAMAGED,
     "not a database": "is no casebook: its casebook.sqlite is another kind of file.",
-    "unable to open": "cannot be opened; check that it is there and may be read.",
+    "unable to open": (
+        "cannot be opened; check that it is there, and that this user may read it and write into "
+        "its folder."
+    ),
     "authentication failed": _NO_LOGIN,
     "no password supplied": _NO_LOGIN,
     "no pg_hba.conf entry": _NO_LOGIN,
@@ -122,13 +129,14 @@ def told(where: Location) -> Iterator[None]:
 
     Raises:
         CasebookError: with the reason and what to do.
-        SettingsError: a value can stand in no text of the database, such as a NUL.
+        SettingsError: a value can stand in no text or number of the database, such as a NUL.
     """
     try:
         yield
     except DataError as error:
         raise SettingsError(
-            "a name or value holds a character that no text here can have; type it anew."
+            "a name or value holds a character that no text here can have, or a number beyond all "
+            "bounds; type it anew."
         ) from error
     except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -138,14 +146,15 @@ def told(where: Location) -> Iterator[None]:
             raise CasebookError(f"the casebook {where} {_FULL}") from error
         reason = (error.strerror or str(error)).lower()
         raise CasebookError(
-            f"{error.filename or where.folder} cannot be read or written: {reason}; what the "
-            "casebook held before is unchanged."
+            f"{error.filename or where.folder} cannot be read or written: {reason}; mend that."
         ) from error
 
 
 def _reason(cause: BaseException | None, *, where: Location) -> str:
     if isinstance(cause, PoolTimeoutError):
         return _BUSY
+    if getattr(cause, "sqlite_errorname", "") == "SQLITE_READONLY_DIRECTORY":
+        return _NO_LOG
     state = getattr(cause, "sqlstate", None) or ""
     for length in (5, 3, 2):
         if sentence := _STATES.get(state[:length]):

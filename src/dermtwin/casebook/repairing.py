@@ -78,9 +78,12 @@ def _unused(connection: Connection, table: Table) -> list[int]:
 
 
 def _remove_orphans(casebook: Casebook) -> int:
+    with casebook.reading() as connection:
+        suspects = unnamed(connection, casebook.store.files())
+    ours = [path for path in suspects if casebook.store.is_ours(path)]
     # Rows and the journal are written only within such a transaction: none comes to be named.
     with casebook.writing() as connection:
-        orphans = unnamed(connection, casebook.store.files())
+        orphans = unnamed(connection, ours)
         for path in orphans:
             with told(casebook.store.database):
                 casebook.store.remove(path)

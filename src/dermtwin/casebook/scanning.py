@@ -31,11 +31,13 @@ class Scan:
     Attributes:
         found: the marks that were seen.
         bytes: how many bytes were read.
+        unread: the files and folders that could not be read to their end.
     """
 
     def __init__(self, marks: Iterable[bytes]) -> None:
         self.found: set[bytes] = set()
         self.bytes = 0
+        self.unread: set[str] = set()
         self._marks: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
         for mark in {mark for mark in marks if is_searchable(mark)}:
             at = max(range(len(mark) - 7), key=lambda each: len(set(mark[each : each + 8])))
@@ -48,7 +50,7 @@ class Scan:
         self._table[_hash(self._anchors)] = True
 
     def file(self, path: Path, *, keep_open: bool = False) -> set[bytes]:
-        """The marks that stand in a file; none where it is gone.
+        """The marks that stand in a file, as far as it can be read; none where it is gone.
 
         Args:
             path: the file.
@@ -56,12 +58,20 @@ class Scan:
         """
         found: set[bytes] = set()
         rest = b""
-        for chunk in _chunks(path, keep_open=keep_open):
-            self.bytes += len(chunk)
-            data = rest + chunk
-            found |= self.data(data)
-            rest = data[-self._longest :] if self._longest else b""
+        try:
+            for chunk in _chunks(path, keep_open=keep_open):
+                self.bytes += len(chunk)
+                data = rest + chunk
+                found |= self.data(data)
+                rest = data[-self._longest :] if self._longest else b""
+        except OSError as error:
+            self.pass_over(path, error)
         return found
+
+    def pass_over(self, path: str | Path, error: OSError) -> None:
+        """Note what cannot be read; nothing stands in what is gone meanwhile."""
+        if not isinstance(error, FileNotFoundError):
+            self.unread.add(str(path))
 
     def data(self, data: bytes) -> set[bytes]:
         """The marks that stand in some bytes."""
@@ -93,10 +103,7 @@ def _hash(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _chunks(path: Path, *, keep_open: bool) -> Iterator[bytes]:
-    try:
-        handle = _kept(path) if keep_open else os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
+    handle = _kept(path) if keep_open else os.open(path, os.O_RDONLY)
     try:
         at = 0
         while chunk := os.pread(handle, _CHUNK, at):

@@ -3,10 +3,11 @@
 import os
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 
 from dermtwin.casebook.location import Location
 
@@ -41,8 +42,10 @@ class SqliteDatabase:
     @classmethod
     def open(cls, where: Location) -> "SqliteDatabase":
         """Open an existing database; nothing is read yet."""
-        url = URL.create("sqlite", database=_uri(where.file), query={"uri": "true"})
-        engine = create_engine(url, connect_args={"isolation_level": None})
+        file = where.file.absolute()
+        # A connection that takes the file as unchangeable must not outlive its transaction.
+        pool = NullPool if _is_on_read_only_disk(file) else QueuePool
+        engine = create_engine("sqlite://", creator=partial(_connect, file), poolclass=pool)
         event.listen(engine, "connect", _set_up)
         event.listen(engine, "begin", _begin)
         return cls(where, engine, engine.execution_options(writes=True))
@@ -80,14 +83,23 @@ def make_sqlite(file: Path) -> None:
         connection.close()
 
 
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(_uri(file), uri=True, isolation_level=None, check_same_thread=False)
+
+
 def _uri(file: Path) -> str:
     """The file as a URI that never makes it, and that opens one on a read-only disk."""
-    path = quote(str(file.absolute()))
+    path = quote(str(file))
     log = file.with_name(f"{file.name}-wal")
-    if os.access(file.parent, os.W_OK) or log.exists():
+    if log.exists() or not _is_on_read_only_disk(file):
         return f"file:{path}?mode=rw"
-    # Without a place for the log's index SQLite opens only what it is told nobody changes.
+    # Without a place for the log's index SQLite opens only what it is told nobody changes. A disk
+    # that is read-only here may be written from elsewhere: whoever does that keeps a log meanwhile.
     return f"file:{path}?mode=ro&immutable=1"
+
+
+def _is_on_read_only_disk(file: Path) -> bool:
+    return bool(os.statvfs(file.parent).f_flag & os.ST_RDONLY)
 
 
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:

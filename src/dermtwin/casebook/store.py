@@ -5,7 +5,9 @@ it is always whole. Whether a row names it is the journal's business.
 """
 
 import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,6 +21,11 @@ from dermtwin.running import in_order
 IMAGES = "images"
 THUMBNAILS = "thumbnails"
 ENCODERS = "encoders"
+
+NAMED = re.compile(
+    r"(?:images|thumbnails)/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z]{3,4}|encoders/[0-9a-f]{64}\.onnx"
+)
+"""How the files are named, relative to the casebook."""
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 _TEMPORARY = ".part"
@@ -39,6 +46,15 @@ def thumbnail_path(sha256: str) -> str:
 def encoder_path(encoder_id: str) -> str:
     """Where an encoder's file lies, relative to the casebook."""
     return f"{ENCODERS}/{encoder_id}.onnx"
+
+
+def final_path(relative: str) -> str:
+    """The path that a file has once it is whole: a temporary name is undone."""
+    folder, _, name = relative.rpartition("/")
+    if not name.startswith(".") or not name.endswith(_TEMPORARY):
+        return relative
+    stem, _, _ = name[1:].removesuffix(_TEMPORARY).rpartition(".")
+    return f"{folder}/{stem}"
 
 
 class Store:
@@ -66,6 +82,24 @@ class Store:
     def exists(self, relative: str) -> bool:
         """Whether the file is there."""
         return self.path(relative).is_file()
+
+    def digest(self, relative: str) -> str:
+        """The SHA-256 of a file's bytes; raises OSError."""
+        with self.path(relative).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def is_ours(self, relative: str) -> bool:
+        """Whether a file is a casebook's beyond doubt: by its name, and by the content it names."""
+        final = final_path(relative)
+        if not NAMED.fullmatch(final):
+            return False
+        # A half-written file has no digest yet, and a thumbnail has its image's.
+        if final != relative or relative.startswith(THUMBNAILS):
+            return True
+        try:
+            return self.digest(relative) == self.path(relative).stem
+        except OSError:
+            return False
 
     def write(self, relative: str, data: bytes, *, owner: str) -> None:
         """Write a file, whole and on the disk when this returns, unless it is there already.

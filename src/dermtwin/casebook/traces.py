@@ -103,7 +103,8 @@ class Looked:
         files: how many files' names were looked at.
         bytes: how many bytes were read.
         places: what was read.
-        left: where marks are left that nothing explains; empty: all is gone.
+        left: where marks are left that nothing explains.
+        unread: files and folders that could not be read: marks may be left there.
         elsewhere: by table and column, how many rows that stay hold a mark as part of their own
             values, such as the same text in another case.
     """
@@ -113,12 +114,13 @@ class Looked:
     bytes: int
     places: tuple[str, ...]
     left: tuple[str, ...]
+    unread: tuple[str, ...]
     elsewhere: Mapping[str, int]
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing is left."""
-        return not self.left
+        """Whether nothing is left, anywhere."""
+        return not (self.left or self.unread)
 
     def to_json(self) -> dict[str, Any]:
         """All of it; it names nothing that was looked for."""
@@ -130,23 +132,21 @@ class Looked:
             f"looked for: {marks}\nlooked through: the names of {self.files:,} files and "
             f"{self.bytes:,} bytes of {', '.join(self.places)}"
         )
-        found = (
-            "found: nothing left"
-            if self.is_gone
-            else f"found: STILL THERE in {', '.join(self.left)}"
-        )
+        found = f"STILL THERE in {', '.join(self.left)}" if self.left else "nothing left"
+        if self.unread:
+            found += f"; NOT READ, look there by hand: {', '.join(self.unread)}"
         also = "".join(
             f"\n{count:,} rows that stay hold such text of their own in {place}"
             for place, count in self.elsewhere.items()
         )
-        return f"{searched}\n{found}{also}"
+        return f"{searched}\nfound: {found}{also}"
 
 
 def look(database: Database, store: Store, marks: Marks) -> Looked:
     """Look for marks in every file of a casebook.
 
     Raises:
-        OSError, DBAPIError: a file or the database cannot be read.
+        DBAPIError: the database cannot be read.
     """
     scan = Scan(marks.all)
     names, found = _in_files(store.folder, scan)
@@ -171,6 +171,7 @@ def look(database: Database, store: Store, marks: Marks) -> Looked:
         bytes=scan.bytes,
         places=tuple(places),
         left=tuple(sorted(left)),
+        unread=tuple(sorted(scan.unread)),
         elsewhere=elsewhere,
     )
 
@@ -188,7 +189,7 @@ def _in_files(folder: Path, scan: Scan) -> tuple[int, dict[str, set[bytes]]]:
     """How many files there are, and the marks in each, by path relative to the folder."""
     found: dict[str, set[bytes]] = {}
     count = 0
-    for path in _walk(folder):
+    for path in _walk(folder, scan):
         count += 1
         relative = path.relative_to(folder)
         seen = scan.data(os.fsencode(str(relative)))
@@ -199,11 +200,21 @@ def _in_files(folder: Path, scan: Scan) -> tuple[int, dict[str, set[bytes]]]:
     return count, found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+def _walk(folder: Path, scan: Scan) -> Iterator[Path]:
+    """All files in a folder, as far as it can be read."""
+
+    def pass_over(error: OSError) -> None:
+        scan.pass_over(error.filename, error)
+
+    for parent, _, names in os.walk(folder, onerror=pass_over):
         for name in names:
             path = Path(parent, name)
-            if path.is_file():
+            try:
+                is_file = path.is_file()
+            except OSError as error:
+                pass_over(error)
+                continue
+            if is_file:
                 yield path
 
 
@@ -235,7 +246,7 @@ def _server_files(connection: Connection) -> _Server | None:
 def _in_server(server: _Server, scan: Scan) -> dict[str, set[bytes]]:
     found: dict[str, set[bytes]] = {}
     for name in (f"base/{server.database}", "pg_wal"):
-        for path in _walk(server.folder / name):
+        for path in _walk(server.folder / name, scan):
             if seen := scan.file(path):
                 found.setdefault(f"server:{name}", set()).update(seen)
     return found

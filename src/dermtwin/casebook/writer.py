@@ -1,8 +1,8 @@
 """The one door for changes: cases in, encoder in, cases out."""
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -163,7 +163,8 @@ class Writer:
         Raises:
             HeldError: a hold forbids it.
             CasebookError: nothing of that name is here; or it is gone from every answer, but not
-                yet from the disk, because that is full or another program reads all the time.
+                yet from the disk, because that is full or another program reads all the time; or
+                could not be looked for.
         """
         who = who or self._who or auditing.user()
         with self._casebook.writing() as connection:
@@ -184,13 +185,10 @@ class Writer:
                 audit = auditing.head(connection)
         if not keys:
             raise self._nothing_left(kind, name)
-        try:
+        with self._telling_gone(f"{kind} {name}", but="not yet from the disk"):
             self._settle(owner=self._owner)
-        except CasebookError as error:
-            raise CasebookError(
-                f"{kind} {name} is gone from every answer, but not yet from the disk: {error} "
-                f"Then run: dermtwin check --casebook {self._casebook.path.quoted}"
-            ) from error
+        with self._telling_gone(f"{kind} {name}", but="could not be looked for"):
+            looked, known = self._look(marks), tuple(copies(self._casebook))
         return ForgetReport(
             kind=kind,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -203,10 +201,21 @@ class Writer:
             codes=gone.codes,
             points=gone.points,
             audit_keys=gone.audit_keys,
-            looked=self._look(marks),
-            copies=tuple(copies(self._casebook)),
+            looked=looked,
+            copies=known,
             audit=audit,
         )
+
+    @contextmanager
+    def _telling_gone(self, what: str, *, but: str) -> Iterator[None]:
+        """Say, of an error after the rows went for good, that they did."""
+        try:
+            yield
+        except CasebookError as error:
+            raise CasebookError(
+                f"{what} is gone from every answer, but {but}: {error} "
+                f"Then run: dermtwin check --casebook {self._casebook.path.quoted}"
+            ) from error
 
     def _look(self, marks: Marks) -> Looked:
         with told(self._store.database):
@@ -217,20 +226,12 @@ class Writer:
         is_digest = kind == "image"
         marks = Marks.of(digests=[name]) if is_digest else Marks.of(names=[name])
         looked = self._look(marks)
-        found = (
-            f"Nothing left of it: its name was looked for in {looked.files:,} files' names and "
-            f"{looked.bytes:,} bytes."
-            if looked.is_gone and marks.all
-            else f"But its name stands in {', '.join(looked.left)}; look at that by hand."
-            if looked.left
-            else "Its name is too short to be looked for in bytes."
-        )
         also = "".join(
             f" It is part of {count:,} values in {at}." for at, count in looked.elsewhere.items()
         )
         return CasebookError(
             f"the casebook {self._casebook.path} holds no {kind} {name}; nothing was forgotten. "
-            f"{found}{also}"
+            f"{_found(looked, marks)}{also}"
         )
 
     def _place_all(
@@ -281,6 +282,20 @@ class Writer:
         with told(self._store.database):
             journal.settle(self._casebook.database, self._store, owner=owner)
             journal.remove_traces(self._casebook.database, owner=owner)
+
+
+def _found(looked: Looked, marks: Marks) -> str:
+    """What came of the look for a name, in a sentence."""
+    if not marks.all:
+        return "Its name is too short to be looked for in bytes."
+    if looked.left:
+        return f"But its name stands in {', '.join(looked.left)}; look at that by hand."
+    if looked.unread:
+        return f"But {', '.join(looked.unread)} could not be read; look there by hand."
+    return (
+        f"Nothing left of it: its name was looked for in {looked.files:,} files' names and "
+        f"{looked.bytes:,} bytes."
+    )
 
 
 def other_encoder(casebook: Casebook, has: EncoderRecord, *, given: EncoderRecord) -> CasebookError:

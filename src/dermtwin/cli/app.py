@@ -1,6 +1,8 @@
 """The program: its verbs, and the one place where an error becomes a sentence and an exit code."""
 
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -89,9 +91,16 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 bad input, 2 bad usage."""
+    """Run the command line: exit code 0 done, 1 bad input, 2 bad usage, 143 told to end."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except DermtwinError as error:
         complain(str(error))
         sys.exit(1)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End as by Ctrl-C, so that what is half written goes; told again, end at once."""
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + number)

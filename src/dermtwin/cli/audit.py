@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -65,7 +64,7 @@ def _show(found: "AuditExtract", *, of: bool) -> None:
     for entry in found.entries:
         cases = (", ".join(entry.cases) or "–",) if of else ()
         when = entry.at[:19].replace("T", " ")
-        table.add_row(*map(escape, (when, entry.who, entry.verb, *cases, _details(entry))))
+        table.add_row(when, entry.who, entry.verb, *cases, _details(entry))
     out.print(table)
     for problem in found.broken:
         complain(problem)

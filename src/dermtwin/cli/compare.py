@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -59,7 +58,7 @@ def _show(measures: "Mapping[str, Mapping[str, Beside]]", *, title: str) -> None
     for measure, by_encoder in measures.items():
         for place, (name, each) in enumerate(by_encoder.items()):
             value = f"{_number(each.value)} ({_number(each.low)} – {_number(each.high)})"
-            table.add_row(measure if place == 0 else "", escape(name), value, _difference(each))
+            table.add_row(measure if place == 0 else "", name, value, _difference(each))
     results.print(table)
 
 

@@ -160,7 +160,7 @@ def check(
         for each in checked.figures:
             verdict = "" if each.agrees else "  differs"
             told, found = number(each.told), number(each.found)
-            out.print(f"{each.name}: card {told}, now {found}{verdict}", markup=False)
+            out.print(f"{each.name}: card {told}, now {found}{verdict}")
         agree = "agree with the card" if checked.agrees else "do not all agree with the card"
         note(f"{len(checked.figures)} figures of {checked.encoder} {agree}.")
     if not checked.agrees:

@@ -24,7 +24,7 @@ _Rows = Iterator[tuple[str, str]]
 def print_card(shown: "EncoderDescription") -> None:
     """Print all of it."""
     for label, text in _rows(shown):
-        out.print(f"{label:<{_LABEL_WIDTH}}{text}", markup=False, soft_wrap=True)
+        out.print(f"{label:<{_LABEL_WIDTH}}{text}", soft_wrap=True)
     for table in _tables(shown.card.quality.get("figures", {})):
         out.print()
         out.print(table)

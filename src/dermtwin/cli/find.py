@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import dermtwin
 from dermtwin.cli.options import Json, OptionalCasebook, Views, Where
@@ -126,20 +126,18 @@ def _show(answer: "Answer | ServerAnswer") -> None:
         note(line)
 
 
-def _record(case: Case) -> tuple[str, ...]:
+def _record(case: Case) -> tuple[str | Text, ...]:
     return (
         _class(case),
-        escape(case.diagnosis or "–"),
-        _CONFIRMED.get(
-            case.diagnosis_confirm_type or "", escape(case.diagnosis_confirm_type or "–")
-        ),
-        escape(case.anatom_site_general or "–"),
+        case.diagnosis or "–",
+        _CONFIRMED.get(case.diagnosis_confirm_type or "", case.diagnosis_confirm_type or "–"),
+        case.anatom_site_general or "–",
         "–" if case.age_approx is None else str(case.age_approx),
         _SEXES.get(case.sex or "", case.sex or "–"),
     )
 
 
-def _class(case: Case) -> str:
-    word = escape((case.diagnosis_1 or "unknown").lower())
-    style = {Malignancy.MALIGNANT: "magenta", Malignancy.BENIGN: "yellow"}.get(case.diagnosis_1)  # type: ignore[call-overload]
-    return f"[{style}]{word}[/]" if style else word
+def _class(case: Case) -> Text:
+    styles = {Malignancy.MALIGNANT: "magenta", Malignancy.BENIGN: "yellow"}
+    style = styles.get(case.diagnosis_1, "")  # type: ignore[call-overload]
+    return Text((case.diagnosis_1 or "unknown").lower(), style=style)

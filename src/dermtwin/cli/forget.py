@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 import dermtwin
-from dermtwin.casebook import ForgetReport
+from dermtwin.casebook import ForgetPlan, ForgetReport
 from dermtwin.cli.options import Casebook, Json
 from dermtwin.cli.printing import note, print_json
+from dermtwin.verbs.forget import UnwrittenReceiptError
 
 
 def command(
@@ -35,24 +36,33 @@ def command(
     """Forget a patient, a lesion, a case or an image; then look whether all is gone.
 
     Rows, codes, files, thumbnails and every later answer. The receipt says what was looked for
-    and found gone, and which copies may still hold it. Exit code 1: something is left.
+    and found gone, and which copies may still hold it. Exit code 1: something is left, could not
+    be read, or the receipt not be written.
 
     Example: dermtwin forget --casebook cases --patient IP_0000001 --dry-run
     """
     if sum(each is not None for each in (patient, lesion, case, image)) != 1:
         raise typer.BadParameter("give one of --patient, --lesion, --case and --image.")
-    done = dermtwin.forget(
-        casebook=casebook,
-        patient=patient,
-        lesion=lesion,
-        case=case,
-        image=image,
-        dry_run=dry_run,
-        receipt=receipt,
-    )
+    try:
+        done = dermtwin.forget(
+            casebook=casebook,
+            patient=patient,
+            lesion=lesion,
+            case=case,
+            image=image,
+            dry_run=dry_run,
+            receipt=receipt,
+        )
+    except UnwrittenReceiptError as error:
+        _show(error.report, json=json)
+        raise
+    _show(done, json=json)
+    if isinstance(done, ForgetReport) and not done.is_gone:
+        raise typer.Exit(1)
+
+
+def _show(done: ForgetReport | ForgetPlan, *, json: bool) -> None:
     if json:
         print_json(done.to_json())
     else:
         note(str(done))
-    if isinstance(done, ForgetReport) and not done.is_gone:
-        raise typer.Exit(1)

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -39,5 +38,5 @@ def command(
     for column in ("patient", "why", "by", "since"):
         table.add_column(column, overflow="fold")
     for each in holds:
-        table.add_row(*map(escape, (each.patient_id, each.why, each.who, each.at)))
+        table.add_row(each.patient_id, each.why, each.who, each.at)
     out.print(table)

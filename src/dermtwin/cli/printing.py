@@ -18,8 +18,9 @@ from rich.progress import (
 
 T = TypeVar("T")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# What is printed holds names of files and cases: in those, `[/2]` and `:ok:` are no markup.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 _ROOMY = 100  # columns of a terminal
 
@@ -31,13 +32,13 @@ def is_narrow() -> bool:
 
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
-    err.print("[bold red]dermtwin:[/]", end=" ")
-    err.print(message, markup=False, soft_wrap=True)
+    err.print("dermtwin:", style="bold red", end=" ")
+    err.print(message, soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Say on standard error what a person may want to know."""
-    err.print(message, markup=False, soft_wrap=True)
+    err.print(message, soft_wrap=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

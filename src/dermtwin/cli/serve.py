@@ -1,6 +1,7 @@
 """`dermtwin serve`."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,8 @@ def command(
     elif host not in ("127.0.0.1", "::1", "localhost"):
         note("Passwords and pictures go over the net in the clear: put TLS before it.")
     settings = ServerSettings(openid=openid)
+    # The server finishes by itself, and then ends by the signal, as whoever runs services expects.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     dermtwin.serve(casebook=casebook, host=host, port=port, workers=workers, settings=settings)
 
 

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -37,9 +36,7 @@ def _show_whole(found: "Statistics") -> None:
     for kind, size in found.bytes.items():
         table.add_row(f"{kind} on the disk", f"{size / 1e6:,.1f} MB")
     encoder = found.encoder
-    table.add_row(
-        "encoder", escape(f"{encoder['name']} ({encoder['id'][:12]})") if encoder else "–"
-    )
+    table.add_row("encoder", f"{encoder['name']} ({encoder['id'][:12]})" if encoder else "–")
     table.add_row("cases on the map", f"{found.placed:,}")
     table.add_row("last change", f"{found.version:,}")
     table.add_row("changed at", found.changed_at or "–")
@@ -58,7 +55,7 @@ def _show_fields(found: "Statistics") -> None:
         shown = list(counts.items())[:_SHOWN]
         for place, (value, count) in enumerate(shown):
             name = field if place == 0 else ""
-            table.add_row(name, escape("unknown" if value is None else value), f"{count:,}")
+            table.add_row(name, "unknown" if value is None else value, f"{count:,}")
         if more := len(counts) - len(shown):
             rest = sum(counts.values()) - sum(count for _, count in shown)
             table.add_row("", f"… and {more:,} more", f"{rest:,}")

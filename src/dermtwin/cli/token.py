@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -62,7 +61,7 @@ def list_(
         table.add_column(column)
     for each in tokens:
         times = [(at or "–")[:10] for at in (each.made_at, each.last_used, each.expires_at)]
-        table.add_row(each.id, escape(each.user), each.role, escape(each.label), *times)
+        table.add_row(each.id, each.user, each.role, each.label, *times)
     out.print(table)
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import dermtwin
@@ -60,10 +59,8 @@ def list_(*, casebook: Casebook, json: Json = False) -> None:
     for column in ("name", "role", "since (UTC)", "locked until (UTC)", "OpenID"):
         table.add_column(column)
     for each in users:
-        known = escape(each.openid or "–")
-        table.add_row(
-            escape(each.name), each.role, each.made_at[:19], each.locked_until or "–", known
-        )
+        known = each.openid or "–"
+        table.add_row(each.name, each.role, each.made_at[:19], each.locked_until or "–", known)
     out.print(table)
 
 

@@ -105,6 +105,8 @@ class Answer:
         neighbours: what the hits say together.
         trust: how far to trust all this.
         view: what was compared of the picture, for a person: uint8 [320, 320, 3].
+        unentered: why the look is not in the audit log; None: it is. No part of `to_json`: it may
+            say where the casebook lies.
     """
 
     query: str
@@ -122,6 +124,7 @@ class Answer:
     neighbours: Neighbours
     trust: Trust
     view: Rgb = field(compare=False, repr=False)
+    unentered: str | None = None
 
     @property
     def share(self) -> Share:
@@ -156,6 +159,7 @@ class Answer:
         reasons = [each.text for each in self.trust.reasons]
         lines = [
             *(each for each in self.remarks if each not in reasons),
+            *(() if self.unentered is None else (f"Why not: {self.unentered}",)),
             *reasons,
             *self._together(),
             f"Eligible: {self.eligible:,} cases, {self.base}: the base rate.",

@@ -42,6 +42,7 @@ from dermtwin.vocabulary import SearchBy
 
 T = TypeVar("T")
 
+_UNENTERED = "This look could not be entered in the audit log."
 _ARCHIVE_NAME = re.compile(r"ISIC_\d{7}")
 
 
@@ -189,9 +190,10 @@ class Consultation:
         )
         question = replace(question, own=own)
         answer = self._by_current(partial(self._answer, question, data=data, name=name))
-        told = self._note_answer(answer, question, who=who)
+        unentered = self._note_answer(answer, question, who=who)
         took = (time.perf_counter() - start) * 1000
-        return replace(answer, ms=took, remarks=(*answer.remarks, *told))
+        remarks = (*answer.remarks, *(() if unentered is None else (_UNENTERED,)))
+        return replace(answer, ms=took, remarks=remarks, unentered=unentered)
 
     def ask_case(self, isic_id: str, **asked: Unpack[Asked]) -> Answer:
         """Find the nearest cases of a case; its own image, lesion and patient are left out.
@@ -242,18 +244,16 @@ class Consultation:
             return compare(source, (data, name), (against, other), region=region)
 
         compared = self._by_current(work)
-        told = self._note(
+        unentered = self._note(
             [each for each in (case, other) if each is not None],
             verb="compare",
             who=who,
             encoder=compared.encoder,
             details={"region": region is not None},
         )
-        return replace(compared, remarks=told)
+        return compared if unentered is None else replace(compared, remarks=(_UNENTERED,))
 
-    def _note_answer(
-        self, answer: Answer, question: Question, *, who: str | None
-    ) -> tuple[str, ...]:
+    def _note_answer(self, answer: Answer, question: Question, *, who: str | None) -> str | None:
         """Enter which cases came back and which were marked, before anybody sees them."""
         conditions = () if question.filter is None else question.filter.conditions
         steering = question.steering
@@ -277,16 +277,16 @@ class Consultation:
             details=details,
         )
 
-    def _note(self, isic_ids: Collection[str], **entry: Any) -> tuple[str, ...]:  # noqa: ANN401
-        """Enter a look in the audit log; what is to be said where that cannot be."""
+    def _note(self, isic_ids: Collection[str], **entry: Any) -> str | None:  # noqa: ANN401
+        """Enter a look in the audit log; why it cannot be, or None."""
         try:
             with self.casebook.writing() as connection:
                 keys = auditing.keys_of(connection, isic_ids)
                 auditing.note(connection, cases=keys, **entry)
         except CasebookError as error:
             # A casebook on a read-only disk answers all the same.
-            return (f"This look could not be entered in the audit log: {error}",)
-        return ()
+            return str(error)
+        return None
 
     def _answer(self, question: Question, source: Source, *, data: bytes, name: str) -> Answer:
         """Ask by one encoder from beginning to end; raises EncoderChangedError."""

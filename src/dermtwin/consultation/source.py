@@ -8,7 +8,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.casebook import Casebook, EncoderChangedError, auditing, reading, records
+from dermtwin.casebook import (
+    Casebook,
+    EncoderChangedError,
+    NoSuchCaseError,
+    auditing,
+    reading,
+    records,
+)
 from dermtwin.consultation.steering import Steering, moved, of_region, regions_of
 from dermtwin.consultation.trust import FAMILY
 from dermtwin.encoders import Codes, Encoder, refuse_views
@@ -144,7 +151,7 @@ class Source:
             )
         names = [str(name) for name in entries.columns["isic_id"]]
         if absent := sorted(set(isic_ids) - set(names)):
-            raise CasebookError(
+            raise NoSuchCaseError(
                 f"the casebook {self._casebook.path} holds no case {absent[0]}; unmark it."
             )
         return {name: code[None] for name, code in zip(names, entries.codes, strict=True)}

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from dermtwin.datasets.table import Row
+from dermtwin.datasets.translation import OLDEST, years_of
 from dermtwin.vocabulary import Case
 
 _EXAMPLES = 3
@@ -58,14 +59,19 @@ def _refusals(values: Mapping[str, str]) -> tuple[_Refusal, ...]:
 
     # The archive publishes `age_approx` where its schema for contributors says `age`.
     row = {("age" if name == "age_approx" else name): value for name, value in values.items()}
+    found: list[_Refusal] = []
     try:
         MetadataRow(**row)
     except ValidationError as error:
-        return tuple(
+        found += [
             _refusal(values, ".".join(map(str, each["loc"])), each["msg"])
             for each in convert_errors(error)
-        )
-    return ()
+        ]
+    age = values.get("age_approx", "")
+    # The schema makes 85 of every higher age.
+    if years_of(age) > OLDEST and all(each.column != "age_approx" for each in found):
+        found.append(_Refusal("age_approx", age, f"nobody is older than {OLDEST}"))
+    return tuple(found)
 
 
 def _refusal(values: Mapping[str, str], place: str, reason: str) -> _Refusal:

@@ -28,6 +28,7 @@ _TYPES = {
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 # The archive rounds ages to five years and tells none above 85 apart.
 _STEP, _OLDEST = 5, 85
+_AGE_DIGITS = 3  # as the standard has them; more are a broken file
 
 
 def is_dicom(path: Path) -> bool:
@@ -100,7 +101,7 @@ def _patient(header: "Dataset", *, key: bytes) -> str:
 def _age(text: str) -> str:
     """Years as the archive tells them, of an Age String such as `047Y`; empty where unknown."""
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in _YEARS:
+    if not number.isdecimal() or len(number) > _AGE_DIGITS or unit not in _YEARS:
         return ""
     years = round(int(number) * _YEARS[unit] / _STEP) * _STEP
     return str(min(years, _OLDEST))

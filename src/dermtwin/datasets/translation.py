@@ -4,6 +4,7 @@ A column is only filled where the table does not have it itself.
 """
 
 from collections.abc import Callable, Mapping
+from math import nan
 from types import MappingProxyType
 
 from dermtwin.vocabulary import (
@@ -18,6 +19,9 @@ Values = Mapping[str, str]
 
 ID_COLUMNS = ("isic_id", "image_id", "image_name", "image")
 """What the column that names a case is called, by preference."""
+
+OLDEST = 150
+"""Years that nobody has lived; a higher age is a slip of the table."""
 
 _SITE_LEVELS = tuple(f"anatom_site_{level}" for level in range(1, 6))
 _ONE_HOT = tuple(code.upper() for code in CHALLENGE_DIAGNOSES)
@@ -141,15 +145,18 @@ def _normalise(name: str, value: str) -> str | None:
     return stripped or None
 
 
-def _parse_age(text: str | None) -> int | None:
-    """Years as the archive writes them (`45`, `45.0`, `85+`); None where they are not whole."""
-    if text is None:
-        return None
+def years_of(text: str | None) -> float:
+    """Years as the archive writes them (`45`, `45.0`, `85+`); NaN: the text is no number."""
     try:
-        years = float(text.removesuffix("+"))
+        return float((text or "").removesuffix("+"))
     except ValueError:
-        return None
-    return int(years) if years >= 0 and years.is_integer() else None
+        return nan
+
+
+def _parse_age(text: str | None) -> int | None:
+    """Whole years that somebody can have lived; otherwise None."""
+    years = years_of(text)
+    return int(years) if 0 <= years <= OLDEST and years.is_integer() else None
 
 
 def _from_one_hot(values: Values) -> Values:

@@ -140,7 +140,15 @@ def _number(name: str, text: str) -> int | None:
             f"{name} is a whole number, {text!r} is none; write {name}=40, {name}=40..60 or "
             f"{name}=40.."
         )
+    if len(text) > _DIGITS:
+        raise SettingsError(
+            f"{name} has {_DIGITS} digits at most, {len(text)} were given; write {name}=40 or "
+            f"{name}=40..60."
+        )
     return int(text) if text else None
+
+
+_DIGITS = 3  # of the years that somebody has lived
 
 
 def _parse_texts(name: str, text: str) -> list[str]:

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from dermtwin.consultation import FoundCase
 from dermtwin.errors import DermtwinError, SettingsError
@@ -17,6 +17,7 @@ from dermtwin.vocabulary import DRAWN_NOTICE, FIELDS, Case, Hit
 _WAIT_S = 60
 _MOST_BYTES = 64 * 2**20
 _SEARCH = "/api/v1/search"
+_HERE = ("127.0.0.1", "::1", "localhost")
 
 
 class ServerError(DermtwinError):
@@ -91,9 +92,10 @@ def ask_server(
         if not (token.isascii() and token.isprintable()):
             raise SettingsError("the token holds letters that no token has; copy it again.")
         headers["Authorization"] = f"Bearer {token}"
-    request = Request(_address(server), body, headers)  # noqa: S310 - http or https, see `_address`
+    address = _address(server, is_secret=token is not None)
+    request = Request(address, body, headers)  # noqa: S310 - http or https, see `_address`
     try:
-        with build_opener(_NoRedirects).open(request, timeout=_WAIT_S) as answer:
+        with _opener(address).open(request, timeout=_WAIT_S) as answer:
             return _read(answer.read(_MOST_BYTES), server=server)
     except HTTPError as error:
         raise ServerError(f"{server} refuses: {_sentence(error)}") from error
@@ -102,6 +104,13 @@ def ask_server(
         raise ServerError(
             f"{server} cannot be reached: {reason}; check the address, and that it runs."
         ) from error
+
+
+def _opener(address: str) -> OpenerDirector:
+    if urlsplit(address).hostname in _HERE:
+        # A proxy would take elsewhere what never leaves this machine.
+        return build_opener(_NoRedirects, ProxyHandler({}))
+    return build_opener(_NoRedirects)
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -125,7 +134,7 @@ def _together(neighbours: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def _address(server: str) -> str:
+def _address(server: str, *, is_secret: bool) -> str:
     try:
         parts = urlsplit(server)
         is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
@@ -133,6 +142,11 @@ def _address(server: str) -> str:
         is_one = False
     if not is_one:
         raise SettingsError(f"{server!r} is no server's address; write https://HOST[:PORT].")
+    if is_secret and parts.scheme == "http" and parts.hostname not in _HERE:
+        raise SettingsError(
+            f"{server} would be sent the token in the clear, for all on the way to read; write "
+            "https:// instead."
+        )
     return server.rstrip("/") + _SEARCH
 
 

@@ -20,9 +20,9 @@ def check(*, casebook: str | Path, repair: bool = False, track: Track = untracke
 
     Args:
         casebook: the casebook's folder or PostgreSQL URL.
-        repair: first put right what can be: files and rows that nothing uses are removed, missing
-            thumbnails and codes made anew. The report says what was done, and its problems are
-            what is left.
+        repair: first put right what can be: files of dermtwin's own making and rows that nothing
+            uses are removed, missing thumbnails and codes made anew. The report says what was done,
+            and its problems are what is left.
         track: looks on while files are read.
 
     Raises:

@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,9 @@ def _write(casebook: Casebook, records: list[Record], folder: Path, *, track: Tr
         path.write_bytes(casebook.image_of(record))
         return Row(record.case, path, 0)
 
-    rows = track(in_order(copy, records), label="export", total=len(records))
-    write_table(folder / "metadata.csv", rows)
+    # Closed at once, whatever ends it: no thread writes into a folder that is being removed.
+    with closing(in_order(copy, records)) as rows:
+        write_table(folder / "metadata.csv", track(rows, label="export", total=len(records)))
 
 
 def _file_name(record: Record) -> str:

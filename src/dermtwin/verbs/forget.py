@@ -6,11 +6,23 @@ from pathlib import Path
 
 from dermtwin.casebook import Casebook, ForgetPlan, ForgetReport, Kind, Writer
 from dermtwin.casebook.forgetting import cases_of, plan
-from dermtwin.errors import CasebookError, ImageError, SettingsError
-from dermtwin.files import write_text
+from dermtwin.errors import CasebookError, DermtwinError, ImageError, SettingsError
+from dermtwin.files import replacing
 from dermtwin.images import digest, read_file
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class UnwrittenReceiptError(CasebookError):
+    """All was done as asked, but the receipt's file could not be written.
+
+    Attributes:
+        report: the receipt.
+    """
+
+    def __init__(self, report: ForgetReport, *, why: DermtwinError) -> None:
+        super().__init__(f"it is forgotten, but its receipt is kept nowhere: copy that. {why}")
+        self.report = report
 
 
 def forget(
@@ -47,6 +59,8 @@ def forget(
         ImageError: `image` is neither a readable file nor a SHA-256.
         HeldError: a hold forbids it.
         CasebookError: nothing of that name is there, or the casebook cannot be written.
+        UnwrittenReceiptError: it is forgotten, but `receipt` could not be written after all.
+        DermtwinError: `receipt` can never be written; nothing is forgotten.
     """
     asked: dict[Kind, str | Path | None] = {
         "patient": patient,
@@ -66,10 +80,30 @@ def forget(
     with Casebook.open(casebook) as opened:
         if dry_run:
             return _plan(opened, kind, name)
-        with Writer(opened) as writer:
-            report = writer.forget(kind, name, who=who)
-    if receipt is not None:
-        write_text(Path(receipt), json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
+        if receipt is None:
+            return _forget(opened, kind, name, who=who)
+        return _forget_with_receipt(opened, kind, name, who=who, path=Path(receipt))
+
+
+def _forget(casebook: Casebook, kind: Kind, name: str, *, who: str | None) -> ForgetReport:
+    with Writer(casebook) as writer:
+        return writer.forget(kind, name, who=who)
+
+
+def _forget_with_receipt(
+    casebook: Casebook, kind: Kind, name: str, *, who: str | None, path: Path
+) -> ForgetReport:
+    report = None
+    try:
+        # The receipt's place is tried before anything is erased.
+        with replacing(path) as temporary:
+            report = _forget(casebook, kind, name, who=who)
+            told = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+            temporary.write_text(f"{told}\n", encoding="utf-8")
+    except DermtwinError as error:
+        if report is None:
+            raise
+        raise UnwrittenReceiptError(report, why=error) from error
     return report
 
 

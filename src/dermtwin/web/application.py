@@ -1,6 +1,6 @@
 """The application: one casebook's page and API, put together.
 
-SizeLimit, Counted (bounds) > Gate (gate) > routes: api, pages, sessions, health
+WholeNames, Counted, SizeLimit (bounds) > Gate (gate) > routes: api, pages, sessions, health
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from dermtwin import __version__
 from dermtwin.web import api, health, pages, problems, sessions
-from dermtwin.web.bounds import Counted, SizeLimit
+from dermtwin.web.bounds import Counted, SizeLimit, WholeNames
 from dermtwin.web.gate import Gate, refuse_undeclared
 from dermtwin.web.service import Service
 from dermtwin.web.settings import ServerSettings
@@ -67,6 +67,7 @@ def create_app(
     app.add_middleware(Gate, service=service)
     app.add_middleware(SizeLimit, upload_bytes=settings.upload_bytes)
     app.add_middleware(Counted, service=service)
+    app.add_middleware(WholeNames)
     return app
 
 

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
@@ -288,8 +288,16 @@ def is_from_here(request: Request, service: "Service") -> bool:
     """
     if not service.settings.stays_here or _is_forwarded(request):
         return False
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    host = _parted(f"//{request.headers.get('host', '')}").hostname
     return host in _HERE and request.client is not None and is_loopback(request.client.host)
+
+
+def _parted(address: str) -> SplitResult:
+    """An address in its parts; what is no address has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_loopback(address: str) -> bool:
@@ -313,7 +321,7 @@ def _refuse_foreign_page(request: Request, person: Person | None) -> None:
     if said is not None:
         is_own = said in ("same-origin", "none")
     elif origin is not None:
-        is_own = urlsplit(origin).netloc == request.headers.get("host")
+        is_own = _parted(origin).netloc == request.headers.get("host")
     else:
         # No browser. A cookie in other hands than a browser's must say where it comes from.
         is_own = person is None or person.is_local

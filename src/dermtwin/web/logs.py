@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from dermtwin.casebook import auditing, extract
 from dermtwin.casebook.extract import Asked, AuditEntry
-from dermtwin.errors import CasebookError
+from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.verbs.audit import period
 from dermtwin.web.gate import Person
 from dermtwin.web.problems import missing
@@ -27,13 +27,17 @@ def asked_for(service: Service, person: Person, given: Mapping[str, str | None])
     Args:
         service: of the server.
         person: who asks.
-        given: as `extract.asked` takes them, times as a person writes them; "" is None.
+        given: as `extract.asked` takes them, times as a person writes them; "" is None, but no
+            patient's name.
 
     Raises:
-        SettingsError: a time that cannot be read.
+        SettingsError: a time that cannot be read, or a patient without a name.
         ProblemError: no such case or patient (404).
     """
     wanted = {name: (value or "").strip() or None for name, value in given.items()}
+    if given.get("patient") is not None and wanted["patient"] is None:
+        # Without the name it would be everybody's entries, and they are handed over.
+        raise SettingsError("an extract of one patient needs the patient's name; give it.")
     since, until = period(wanted.pop("since", None), wanted.pop("until", None))
     with service.casebook.reading() as connection:
         try:

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from dermtwin.casebook import HeldError
+from dermtwin.casebook import HeldError, NoSuchCaseError
 from dermtwin.casebook.accounts import AccountError
 from dermtwin.errors import (
     CasebookError,
@@ -40,6 +41,7 @@ _STATUS: Mapping[type[DermtwinError], HTTPStatus] = {
     EncoderError: HTTPStatus.UNPROCESSABLE_ENTITY,  # it lacks what was asked for
     AccountError: HTTPStatus.CONFLICT,
     HeldError: HTTPStatus.CONFLICT,
+    NoSuchCaseError: HTTPStatus.NOT_FOUND,
     CasebookError: HTTPStatus.SERVICE_UNAVAILABLE,
     GalleryError: HTTPStatus.SERVICE_UNAVAILABLE,
     MissingExtraError: HTTPStatus.NOT_IMPLEMENTED,
@@ -125,9 +127,15 @@ def told(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     said = str(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s", said)
-        said = _without_place(said, where=request.app.state.service.casebook.database.where)
+        logger.warning("%s", _without_name(said, request))
+    said = _without_place(said, where=request.app.state.service.casebook.database.where)
     return answer(request, Problem.of(status, said))
+
+
+def _without_name(said: str, request: Request) -> str:
+    """Which case it is about is for whoever asks, not for the server's log."""
+    name = unquote(request.path_params.get("isic_id", ""))
+    return said.replace(f"case {name}", "case CASE") if name else said
 
 
 def _without_place(said: str, *, where: "Location") -> str:

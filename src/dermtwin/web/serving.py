@@ -107,7 +107,7 @@ def refuse_open_door(casebook: str | Path, *, host: str) -> bool:
         raise SettingsError(
             f"without any user the casebook is served to this machine alone, not at {host}: "
             f"anybody could see it. Add one first: dermtwin user add NAME --role admin "
-            f"--casebook {casebook}"
+            f"--casebook {opened.path.quoted}"
         )
     return has_users
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from dermtwin.casebook import auditing, extract
@@ -20,6 +20,13 @@ _BEFORE = "Entries with a lower number: the `next` of the page before."
 _CHECK = "Follow the whole log, and say in `broken` what is wrong with it; takes its time."
 _AS = "A page, or all entries as JSON Lines, the oldest first, with the check as the last line."
 Shape = Literal["page", "lines"]
+
+
+async def _named(
+    request: Request, patient: Annotated[str | None, Form(max_length=200)] = None
+) -> str | None:
+    """The patient that the form names; "" where it is sent empty, which FastAPI calls absent."""
+    return "" if (await request.form()).get("patient") == "" else patient
 
 
 @router.get("", summary="The audit log, the newest first.")
@@ -53,7 +60,7 @@ def post_audit(  # noqa: PLR0913 - the form's fields
     person: Auditor,
     *,
     case: Annotated[str | None, Form(max_length=200)] = None,
-    patient: Annotated[str | None, Form(max_length=200)] = None,
+    patient: Annotated[str | None, Depends(_named)],
     user: Annotated[str | None, Form(max_length=100)] = None,
     verb: Annotated[str | None, Form(max_length=100)] = None,
     since: Annotated[str | None, Form(examples=["2026-01-31"])] = None,

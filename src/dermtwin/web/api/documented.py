@@ -1,8 +1,10 @@
 """What the OpenAPI document says of answers that are alike."""
 
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import Path, Query
+from pydantic import AfterValidator
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -41,7 +43,15 @@ JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture.", "content": {"image/jpeg": {}, "image/png": {}}}
 }
 
-Name = Annotated[str, Path(description="The case's name.", examples=["ISIC_0000001"], min_length=1)]
+Name = Annotated[
+    str,
+    Path(
+        description="The case's name; a slash in it is written %2F.",
+        examples=["ISIC_0000001"],
+        min_length=1,
+    ),
+    AfterValidator(unquote),  # what `bounds.WholeNames` left encoded
+]
 Where = Annotated[
     list[str],
     Query(

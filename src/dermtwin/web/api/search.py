@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,8 @@ from dermtwin.web.uploads import name_of, read_upload
 
 if TYPE_CHECKING:
     from dermtwin.consultation.consultation import Asked
+
+logger = logging.getLogger("dermtwin.web")
 
 router = APIRouter(tags=["search"])
 
@@ -191,7 +194,10 @@ def _told(answer: Answer, *, service: Service, person: Person) -> dict[str, Any]
             hit.pop("patient_id", None)
     if person.role is not Role.ADMIN:
         content.get("known", {}).pop("patient_id", None)
-    service.looks.found([each["isic_id"] for each in content["hits"]], who=person.name)
+    if answer.unentered is None:
+        service.looks.found([each["isic_id"] for each in content["hits"]], who=person.name)
+    else:
+        logger.warning("a look could not be entered in the audit log: %s", answer.unentered)
     return content
 
 

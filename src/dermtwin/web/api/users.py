@@ -52,12 +52,10 @@ def change_user(
 ) -> JSONResponse:
     """A new role counts at once; a new password ends all sessions of that user."""
     _refuse_unknown(service, name)
-    if role is not None:
-        accounts.set_role(service.casebook, name, role=role, who=person.name)
-    if password:
-        accounts.set_password(service.casebook, name, password=password, who=person.name)
-    found = accounts.account(service.casebook, name)
-    return JSONResponse({} if found is None else _told(found))
+    changed = accounts.change_account(
+        service.casebook, name, role=role, password=password, who=person.name
+    )
+    return JSONResponse(_told(changed))
 
 
 @router.delete("/{name}", summary="Remove a user.")

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from isic_metadata.diagnosis_hierarchical import DiagnosisEnum
 
 from dermtwin.vocabulary import vocabulary_of
+from dermtwin.web.api.documented import Name
 from dermtwin.web.gate import Adder, Looker, Searcher
 from dermtwin.web.pages.shell import page
 
@@ -37,7 +38,7 @@ def browse(request: Request, person: Looker) -> Response:
 
 
 @router.get("/cases/{isic_id}")
-def case(request: Request, isic_id: str, person: Looker) -> Response:
+def case(request: Request, isic_id: Name, person: Looker) -> Response:
     """One case; its record comes through the API, which enters the look."""
     del person
     return page(request, "case.html.j2", isic_id=isic_id)

@@ -25,6 +25,17 @@ function filled() {
   return body;
 }
 
+/** What became of the case, and what was noticed of it. */
+function donePart({ isic_id: name, added, remarks }) {
+  const link = h("a", { href: caseOf(name) }, name);
+  return [
+    h("p", {}, ...(added
+      ? ["Added: ", link, ". It is found from now on."]
+      : ["There already: ", link, ", with the same picture and values. Nothing was changed."])),
+    remarks.length ? h("ul", {}, ...remarks.map((each) => h("li", {}, each))) : "",
+  ];
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = event.submitter ?? form.querySelector("button");
@@ -33,8 +44,7 @@ form.addEventListener("submit", async (event) => {
   byId("done").hidden = true;
   try {
     const added = await ask("/cases", { method: "POST", body: filled() });
-    const name = added.isic_id ?? byId("isic_id").value.trim();
-    byId("done").replaceChildren(h("p", {}, "Added: ", h("a", { href: caseOf(name) }, name), ". It is found from now on."));
+    byId("done").replaceChildren(...donePart(added));
     byId("done").hidden = false;
     form.reset();
     preview.hidden = true;

@@ -91,7 +91,7 @@ function showGone(receipt, told) {
   const gone = byId("gone");
   gone.replaceChildren(
     h("div", { class: receipt.is_gone ? "notice good" : "notice bad", role: "status" },
-      h("p", {}, h("strong", {}, receipt.is_gone ? "Forgotten: it was looked for, and nothing is left." : "Forgotten, but something is left; see the receipt.")),
+      h("p", {}, h("strong", {}, receipt.is_gone ? "Forgotten: it was looked for, and nothing is left." : "Forgotten, but something is left or could not be read; see the receipt.")),
       receipt.copies?.length ? h("p", {}, `${receipt.copies.length} backups or exports may still hold it; deal with each.`) : null),
     h("h2", {}, "Receipt"),
     h("pre", { class: "receipt", tabindex: 0, "aria-label": "Receipt" }, told),

@@ -52,6 +52,12 @@ export class Picture {
     byId("drop").hidden = true;
   }
 
+  /** Say that no answer came, and ask for another picture. */
+  unanswered() {
+    this.place.querySelector(".alone figcaption")?.replaceChildren("Not compared");
+    byId("drop").hidden = false;
+  }
+
   original() {
     return h("img", {
       src: this.address, alt: "The picture as it came",

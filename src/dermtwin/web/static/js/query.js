@@ -80,7 +80,7 @@ async function search() {
     if (error.name === "AbortError") return;
     byId("status").textContent = "";
     tell(error.message);
-    if (error.status === 400 || error.status === 413 || error.status === 415 || error.status === 422) byId("drop").hidden = false;
+    if (byId("answer").hidden) picture.unanswered();
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
@@ -202,9 +202,12 @@ function begin(source) {
   state.file = typeof source === "string" ? null : source;
   state.case = typeof source === "string" ? source : null;
   tell(null);
-  const wasChosen = byId("drop").contains(document.activeElement);
+  // What was found for another picture is never shown beside this one.
+  byId("compare").close();
+  const wasHidden = [byId("drop"), byId("answer")].some((each) => each.contains(document.activeElement));
+  byId("answer").hidden = true;
   picture.preview(typeof source === "string" ? `${API}${caseOf(source)}/image` : source);
-  if (wasChosen) byId("query").focus();
+  if (wasHidden) byId("query").focus();
   keepAddress();
   search();
 }
