@@ -1,7 +1,8 @@
-"""Run every `dermtwin` command that README.md and docs/ show, once each, README first.
+"""Run all that README.md and docs/ show of dermtwin, once each, README first.
 
-A command stands in a ```console block on a line that begins with `$ `. Commands of other programs,
-or of data that is not here, stand in a block preceded by `<!-- not run: REASON -->`.
+A command stands in a ```console block on a line that begins with `$ `; a ```python block is run as
+a whole. What needs other programs, or data that is not here, stands in a block preceded by
+`<!-- not run: REASON -->`.
 """
 
 import re
@@ -14,13 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(<!-- not run: (?P<why>[^>]+) -->\n)?```console\n(?P<body>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>console|python)\n(?P<body>.*?)```", re.DOTALL
+)
 
 
 def commands(page: Path) -> Iterator[str]:
     """The commands of a page that are to be run, continued lines joined."""
     for block in BLOCK.finditer(page.read_text()):
-        if not block["why"]:
+        if block["why"]:
+            continue
+        if block["kind"] == "python":
+            yield shlex.join([sys.executable, "-c", block["body"]])
+        else:
             body = block["body"].replace("\\\n", " ")
             yield from (line[2:] for line in body.splitlines() if line.startswith("$ "))
 
@@ -41,7 +48,7 @@ def main() -> None:
 
 def run(command: str, *, page: Path, folder: str) -> None:
     """Run one command and say how it went."""
-    if shlex.split(command)[0] != "dermtwin":
+    if shlex.split(command)[0] not in ("dermtwin", sys.executable):
         sys.exit(f"{page.name}: '{command}' is not dermtwin's; mark its block <!-- not run: … -->")
     started = time.perf_counter()
     done = subprocess.run(  # noqa: S602 (our own pages; pipes and redirections are part of them)

@@ -1,6 +1,7 @@
 """A folder of DICOM files into a casebook: pictures and fields come in, nobody's name does."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from dermtwin.verbs.add import add
 from dermtwin.verbs.check import check
 from dermtwin.verbs.encode import encode
 from dermtwin.verbs.find import find
+from dermtwin.verbs.prepare import prepare
+from dermtwin.verbs.pseudonyms import read_to_write
+from dermtwin.verbs.split import split
 
 HEADER = {
     "PatientSex": "F",
@@ -94,6 +98,65 @@ def test_a_key_that_is_given_names_patients_alike(folder, tmp_path, encoder_file
     key.write_bytes(b"short")
     with pytest.raises(SettingsError, match="5 bytes"):
         add(folder, casebook=tmp_path / "one", pseudonym_key=key)
+
+
+def test_the_casebook_keeps_a_key_that_is_given_and_takes_no_other(
+    folder, tmp_path, encoder_file
+) -> None:
+    keys = [tmp_path / name for name in ("key", "other")]
+    for key in keys:
+        key.write_bytes(f"a secret of sixteen bytes or more: {key.name}".encode())
+    book = tmp_path / "book"
+    add(folder, casebook=book, encoder=encoder_file, pseudonym_key=keys[0])
+    assert add(folder, casebook=book).already_there == 3
+    with pytest.raises(SettingsError, match="by another key"):
+        add(folder, casebook=book, pseudonym_key=keys[1])
+    assert len(find(min(folder.rglob("*.dcm")), casebook=book).hits) == 1
+
+
+@pytest.fixture
+def key(tmp_path) -> Path:
+    path = tmp_path / "key"
+    path.write_bytes(b"a secret of sixteen bytes or more")
+    return path
+
+
+@pytest.fixture
+def classes(folder) -> Path:
+    """The three pictures, one of each patient in `malignant/`, the other in `benign/`."""
+    for number, name in enumerate(("malignant", "benign", "malignant")):
+        (folder / name).mkdir(exist_ok=True)
+        min((folder / "series").iterdir()).rename(folder / name / f"{number}.dcm")
+    return folder
+
+
+def test_patients_of_a_split_are_those_that_find_knows(
+    classes, key, tmp_path, encoder_file
+) -> None:
+    parted = split(classes, tmp_path / "parts", test_share=0.5, seed=1, pseudonym_key=key)
+    for part in (parted.train, parted.test):
+        add(part, casebook=tmp_path / "book", encoder=encoder_file, pseudonym_key=key)
+    add(classes, casebook=tmp_path / "direct", encoder=encoder_file, pseudonym_key=key)
+    patients, directly = (
+        {case.isic_id: case.patient_id for case in contents(tmp_path / name).values()}
+        for name in ("book", "direct")
+    )
+    assert patients == directly
+    answer = find(classes / "malignant" / "0.dcm", casebook=tmp_path / "book")
+    assert len(answer.hits) == 1
+
+
+def test_no_pseudonym_is_written_that_nobody_could_make_again(classes, key, tmp_path) -> None:
+    pytest.importorskip("matplotlib", reason="prepare needs the extra 'evaluate'")
+    out = tmp_path / "out"
+    for verb in (partial(split, out=out, test_share=0.5), partial(prepare, out=out)):
+        with pytest.raises(SettingsError, match="--pseudonym-key"):
+            verb(classes)
+        assert not out.exists()
+    # Names that a table gives are no pseudonyms of this reading.
+    parted = split(classes, out, test_share=0.5, seed=1, pseudonym_key=key)
+    for part in (parted.train, parted.test):
+        assert read_to_write(part, key_file=None).rows == read_dataset(part).rows
 
 
 def test_a_table_goes_before_the_header(folder) -> None:

@@ -69,6 +69,22 @@ def test_a_row_without_its_image(world, lesions) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://cases..example.org",
+        f"https://{'a' * 64}.example.org",
+        "http://localhost/é",
+        "https://fälle.example.org",
+        "https://localhost:99999",
+    ],
+)
+def test_a_mistyped_address_of_a_server(server, tmp_path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    done = dermtwin("find", "a.png", "--server", server, cwd=tmp_path)
+    refused(done, "is no server's address; write https://HOST")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "text", "gif", "huge"])
 def test_a_bad_picture_is_told_with_its_line_and_the_rest_goes_in(world, lesions, damage) -> None:
     path = first_image(lesions)

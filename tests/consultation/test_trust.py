@@ -98,6 +98,28 @@ def test_too_few_cases_are_told(consultation, drawn) -> None:
     assert "none-eligible" in codes(none.trust)
 
 
+def test_families_are_counted_in_lesions_however_many_images_are_shown(tmp_path) -> None:
+    """With two photographs a lesion, the nearest twenty images are of ten lesions."""
+    size = (160, 120)
+    held = draw_dataset(tmp_path / "held", lesions=30, seed=4, size=size)
+    queries = draw_dataset(tmp_path / "queries", lesions=5, seed=9, size=size)
+    dermtwin.add(held, casebook=tmp_path / "book", encoder="dermtwin-base")
+    told = []
+    with Casebook.open(tmp_path / "book") as opened:
+        ask = Consultation(opened).ask
+        for row in queries.rows:
+            data = row.image.read_bytes()
+            plain, every, turned = (
+                ask(data, name="q", k=FAMILY, **asked)
+                for asked in ({}, {"every_image": True}, {"every_image": True, "views": 4})
+            )
+            shown = {each.case.lesion_id for each in every.hits}
+            assert len(shown) < len(every.hits) == FAMILY
+            assert every.trust == turned.trust == plain.trust
+            told += codes(plain.trust)
+    assert told.count("unfamiliar") > len(queries.rows) / 2
+
+
 def test_the_gravest_reason_counts() -> None:
     doubt = Reason(code="quality", text="It is blurred.")
     grave = Reason(code="nothing-near", text="Nothing is near.", level=Level.REFUSED)

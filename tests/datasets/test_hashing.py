@@ -11,7 +11,7 @@ from dermtwin.datasets.hashing import TURNS, laid, perceptual_hashes
 
 
 def by_imagehash(grey) -> list[int]:
-    imagehash = pytest.importorskip("imagehash", reason="the oracle is in the extra 'evaluate'")
+    imagehash = pytest.importorskip("imagehash", reason="the oracle is in the extra 'dev'")
     small = np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.BOX))
     turned = (Image.fromarray(laid(small, turn)) for turn in range(TURNS))
     return [int(str(imagehash.phash(each)), 16) for each in turned]

@@ -148,6 +148,51 @@ def test_a_challenge_with_its_sister_tables(tmp_path: Path, put_image: Put) -> N
     assert not read.faults
 
 
+TRUTH, FURTHER = "ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv"
+
+
+@pytest.fixture
+def challenge(tmp_path: Path, put_image: Put) -> Path:
+    """Two images of a challenge, without the set's further table."""
+    for name in ("ISIC_1", "ISIC_2"):
+        put_image(tmp_path / f"{name}.jpg")
+    write(tmp_path / TRUTH, "image,MEL,NV", "ISIC_1,1,0", "ISIC_2,0,1")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("lines", "lesions", "fault"),
+    [
+        (["ISIC_1,L1", "ISIC_2,L2,1"], ["L1", None], "3: it has 3 cells"),
+        (["ISIC_1,L1", "ISIC_1,L9", "ISIC_2,L2"], ["L1", "L2"], "3: ISIC_1 stands in line 2"),
+        (["ISIC_1,L1", ",L3", "ISIC_2,L2"], ["L1", "L2"], "3: it has no image"),
+        (["ISIC_1 ,L1", "ISIC_2.jpg,L2"], ["L1", "L2"], None),
+    ],
+)
+def test_the_rows_of_a_sister_table_are_checked_too(
+    challenge: Path, lines: list[str], lesions: list[str | None], fault: str | None
+) -> None:
+    sister = write(challenge / FURTHER, "image,lesion_id", *lines)
+    read = read_dataset(challenge)
+    assert [row.case.lesion_id for row in read] == lesions
+    assert bool(read.faults) == (fault is not None)
+    for each in read.faults:
+        assert f"{sister}:{fault}" in str(each)
+        with pytest.raises(DatasetError, match=f"{FURTHER}: 1 rows"):
+            read.refuse_faults()
+    alone = [f"{sister}: no row for 1 images of the set: ISIC_2"] if None in lesions else []
+    assert list(read.warnings) == alone
+
+
+def test_what_is_noticed_in_a_sister_table_is_told(challenge: Path) -> None:
+    write(challenge / FURTHER, "image,note", "ISIC_1,é", "ISIC_2,", encoding="latin-1")
+    (warning,) = read_dataset(challenge).warnings
+    assert f"{FURTHER}:2: not UTF-8" in warning
+    write(challenge / FURTHER, "name,lesion_id", "ISIC_1,L1")
+    (warning,) = read_dataset(challenge).warnings
+    assert f"{FURTHER} has no column that names the images" in warning
+
+
 def test_one_hot_rows_that_are_none(tmp_path: Path, put_image: Put) -> None:
     for name in "ABCD":
         put_image(tmp_path / f"{name}.jpg")
@@ -170,6 +215,17 @@ def test_two_folders_also_nested(tmp_path: Path, put_image: Put) -> None:
     assert found == {"train/benign/1": False, "train/malignant/1": True, "test/Malignant/2": True}
 
 
+def test_linked_folders_are_read_and_none_inside_itself(tmp_path: Path, put_image: Put) -> None:
+    put_image(tmp_path / "set" / "benign" / "1.jpg")
+    put_image(tmp_path / "store" / "2.jpg")
+    (tmp_path / "set" / "all").symlink_to("benign")
+    (tmp_path / "set" / "malignant").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "back").symlink_to(tmp_path / "set")
+    (tmp_path / "store" / "nowhere").symlink_to("none")
+    found = {row.case.isic_id: row.case.is_malignant for row in read_dataset(tmp_path / "set")}
+    assert found == {"benign/1": False, "malignant/2": True}
+
+
 def test_the_image_column(tmp_path: Path, put_image: Put) -> None:
     elsewhere = put_image(tmp_path / "elsewhere" / "x.jpg")
     put_image(tmp_path / "set" / "sub" / "y.jpg")
@@ -180,6 +236,8 @@ def test_the_image_column(tmp_path: Path, put_image: Put) -> None:
         "B,sub/y.jpg",
         "C,../elsewhere/x.jpg",
         "D,../elsewhere/none.jpg",
+        f"E,{'e' * 300}.jpg",
+        "F,\0.jpg",
     )
     read = read_dataset(tmp_path / "set" / "metadata.csv")
     assert [row.image for row in read] == [
@@ -187,8 +245,8 @@ def test_the_image_column(tmp_path: Path, put_image: Put) -> None:
         tmp_path / "set" / "sub" / "y.jpg",
         elsewhere,
     ]
-    (fault,) = read.faults
-    assert (fault.kind, fault.line) == (FaultKind.NO_FILE, 5)
+    assert {fault.kind for fault in read.faults} == {FaultKind.NO_FILE}
+    assert [fault.line for fault in read.faults] == [5, 6, 7]
 
 
 def test_a_table_with_only_paths(tmp_path: Path, put_image: Put) -> None:
@@ -214,6 +272,26 @@ def test_dialects(
     assert not read.faults
     assert [(row.case.isic_id, row.line) for row in read] == [("A", 2), ("B", 6)]
     assert read.rows[0].case.extra["note"] == f"two{ending}lines{delimiter} é"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_table_of_any_dialect_is_found_in_its_folder(
+    tmp_path: Path, put_image: Put, encoding: str, delimiter: str
+) -> None:
+    put_image(tmp_path / "A.jpg")
+    lines = [line.replace(",", delimiter) for line in ("", "image,MEL,NV", "A,1,0")]
+    table = write(tmp_path / "truth.csv", *lines, encoding=encoding)
+    assert read_dataset(tmp_path).table == table
+
+
+def test_what_is_only_named_like_a_table_is_passed_over(tmp_path: Path, put_image: Put) -> None:
+    put_image(tmp_path / "benign" / "1.jpg")
+    (tmp_path / "old.csv").symlink_to("gone")
+    (tmp_path / "tables.csv").mkdir()
+    write(tmp_path / "other.csv", 'a,"b')
+    write(tmp_path / "wide.csv", "x" * 2**18)
+    assert read_dataset(tmp_path).table == tmp_path
 
 
 def test_latin_1_is_read_and_told(tmp_path: Path, put_image: Put) -> None:
@@ -341,6 +419,8 @@ def test_tables_that_are_refused(tmp_path: Path, lines: list[str], sentence: str
 def test_folders_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist"):
         read_dataset(tmp_path / "none")
+    with pytest.raises(DatasetError, match="does not exist"):
+        read_dataset(tmp_path / ("n" * 300))
     with pytest.raises(DatasetError, match=r"no metadata\.csv"):
         read_dataset(tmp_path)
     write(tmp_path / "a.csv", "isic_id")

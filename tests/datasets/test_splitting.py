@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dermtwin import files
 from dermtwin.datasets import (
     Dataset,
     Row,
@@ -20,13 +23,14 @@ from dermtwin.datasets import (
     count_lesions,
     draw_dataset,
     draw_lesion,
+    is_held_out,
     near_duplicates,
     read_dataset,
     share_dataset,
     split_dataset,
 )
 from dermtwin.datasets.table import Fault, FaultKind
-from dermtwin.errors import DatasetError, SettingsError
+from dermtwin.errors import DatasetError, DermtwinError, SettingsError
 from dermtwin.verbs.split import split
 from dermtwin.vocabulary import Case
 
@@ -215,6 +219,57 @@ def test_nothing_is_written_when_the_split_fails(tmp_path: Path, few_drawn: Data
     assert not (tmp_path / "out").exists()
 
 
+def test_a_second_split_that_fails_leaves_no_leaking_pair(
+    tmp_path: Path, few_drawn: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(seed: int) -> None:
+        split(few_drawn.table, tmp_path, train_per_class=9, test_per_class=4, seed=seed)
+
+    def tables() -> list[bytes]:
+        return [path.read_bytes() for path in sorted(tmp_path.rglob("*.csv"))]
+
+    draw(0)
+    before = tables()
+    # The disk is full: now as the second table is written, now as it is forced to the disk.
+    for method, left in ((Path, before), (files, [])):
+        with monkeypatch.context() as patch:
+            _fail_in_test(method, patch)
+            with pytest.raises(
+                DermtwinError, match=r"test.metadata\.csv cannot be written: no space"
+            ):
+                draw(1)
+        assert tables() == left
+    draw(1)
+    assert len(tables()) == len(before) == 2
+
+
+def _fail_in_test(owner: object, patch: pytest.MonkeyPatch) -> None:
+    """Make what writes fail in the folder `test`."""
+    name = "write_bytes" if owner is Path else "sync"
+    write = getattr(owner, name)
+
+    def fail(path: Path, *data: bytes) -> None:
+        if path.parent.name == "test":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, *data)
+
+    patch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_split_does_not_replace_what_it_reads(
+    tmp_path: Path, few_drawn: Dataset, side: str
+) -> None:
+    split(few_drawn.table, tmp_path, train_per_class=9, test_per_class=4)
+    before = (tmp_path / side / "metadata.csv").read_bytes()
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path / side)
+    for source in (tmp_path / side, linked / "metadata.csv"):
+        with pytest.raises(SettingsError, match="would be replaced"):
+            split(source, tmp_path, train_per_class=1, test_per_class=1)
+    assert (tmp_path / side / "metadata.csv").read_bytes() == before
+
+
 def test_a_share_parts_all_rows_and_never_what_belongs_together(tmp_path) -> None:
     dataset = draw_dataset(tmp_path / "drawn", lesions=60, seed=3, size=(64, 48))
     split = share_dataset(dataset, test_share=0.3, seed=1)
@@ -233,6 +288,29 @@ def test_a_share_parts_all_rows_and_never_what_belongs_together(tmp_path) -> Non
     fewer = replace(dataset, rows=dataset.rows[:-1])
     again = share_dataset(fewer, test_share=0.3, seed=1)
     assert {row.case.isic_id for row in again.test} <= {row.case.isic_id for row in split.test}
+
+
+def test_a_case_added_later_moves_at_most_what_it_belongs_to(
+    pool: list[Path],
+) -> None:
+    def sides(names: Sequence[tuple[str, str]]) -> dict[str, bool]:
+        rows = [
+            Row(Case(isic_id=name, patient_id=patient, diagnosis_1="Benign"), path, 0)
+            for (name, patient), path in zip(names, pool[12:], strict=False)
+        ]
+        parts = share_dataset(make_dataset(rows), test_share=0.5)
+        return {row.case.isic_id: row in parts.test for row in (*parts.train, *parts.test)}
+
+    names = [(f"M{number}", f"P{number // 2}") for number in range(8)]
+    before = sides(names)
+    added = sides([*names, ("A", "P9")])
+    assert {name: added[name] for name in before} == before
+    # A lower name in a known patient's group: the whole group may follow it, and nothing else.
+    least = next(
+        f"B{n}" for n in range(9) if is_held_out(f"B{n}", share=0.5, seed=0) != before["M0"]
+    )
+    moved = sides([*names, (least, "P0")])
+    assert {name for name in before if moved[name] != before[name]} == {"M0", "M1"}
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])

@@ -263,6 +263,22 @@ def test_each_filter_finds_and_counts_as_brute_force(kept) -> None:
         assert counted == {value: values.count(value) for value in set(values)}
 
 
+def test_values_outside_of_the_vocabulary_are_counted_too(kept) -> None:
+    kept.empty()
+    told = [None, "Benign", "Malignant", "Unclear", "Unclear", 'Of "another" kind', "\\"]
+    cases = {
+        key: Case(isic_id=f"C{key:04d}", diagnosis_1=value, sex="male" if key else None)
+        for key, value in enumerate(told)
+    }
+    rng = np.random.default_rng(7)
+    kept.change(cases, bits=make_bits(rng, len(cases)), codes=make_codes(rng, len(cases)))
+    tally = kept.gallery.snapshot().tally
+    assert tally("diagnosis_1") == {value: told.count(value) for value in set(told)}
+    assert tally("diagnosis_1", filter=parse_where(["sex=?"])) == {None: 1}
+    own = Exclusion(isic_ids=frozenset({"C0003", "C0004"}))
+    assert "Unclear" not in tally("diagnosis_1", exclude=own)
+
+
 @settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(
     texts=st.lists(

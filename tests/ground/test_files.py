@@ -2,6 +2,10 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,6 +42,23 @@ def test_the_umask_is_kept(tmp_path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+def test_threads_that_write_leave_the_umask_as_it_is(tmp_path) -> None:
+    def at_each_line(*_: object) -> Callable:
+        time.sleep(1e-5)  # lets another thread go on
+        return at_each_line
+
+    before, traced = os.umask(0o077), threading.gettrace()
+    threading.settrace(at_each_line)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda name: write_bytes(tmp_path / str(name), b""), range(100)))
+    finally:
+        threading.settrace(traced)
+        after = os.umask(before)
+    assert after == 0o077
+    assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
 
 
 def test_a_folder_in_the_way_is_a_sentence(tmp_path) -> None:

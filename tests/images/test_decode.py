@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from dermtwin.errors import ImageError
-from dermtwin.images import MAX_PIXELS, decode, digest, load, read_file, read_header
+from dermtwin.images import MAX_PIXELS, bare, decode, digest, load, read_file, read_header
 
 GRADIENT = np.dstack(
     [np.tile(np.arange(0, 240, 8, dtype=np.uint8), (20, 1)) + np.uint8(k) for k in range(3)]
@@ -75,6 +75,64 @@ def test_sixteen_bit_grey_keeps_its_upper_bits() -> None:
     deep = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
     image = decode(encoded(Image.fromarray(deep), "PNG"), name="x")
     np.testing.assert_array_equal(image[:, :, 1], deep >> 8)
+
+
+def grey_tiff(greys: np.ndarray, *, bits: int, black: int) -> bytes:
+    """A TIFF of one strip (TIFF 6.0); `black`: 1 where 0 is black, 0 where it is white."""
+    height, width = greys.shape
+    rows = [[f"{grey:0{bits}b}" for grey in row] for row in greys]
+    strip = b"".join(int("".join(row), 2).to_bytes(width * bits // 8, "big") for row in rows)
+    if bits == 16:
+        strip = greys.astype("<u2").tobytes()
+    values = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: black,
+        273: 110,
+        277: 1,
+        279: len(strip),
+    }
+    entries = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in values.items()]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + b"".join(entries) + bytes(4)
+    assert len(head) == 110
+    return head + strip
+
+
+def test_deep_greys_of_a_tiff_are_as_they_look_or_refused() -> None:
+    deep = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    image = decode(grey_tiff(deep, bits=16, black=1), name="x")
+    np.testing.assert_array_equal(image[:, :, 1], deep >> 8)
+    with pytest.raises(ImageError, match="x has greys of 12 bits; export it with 8 or 16 bits"):
+        decode(grey_tiff(deep >> 4, bits=12, black=1), name="x")
+    with pytest.raises(ImageError, match="x has 16-bit greys with white as 0"):
+        read_header(grey_tiff(deep, bits=16, black=0), name="x")
+    shallow = (deep >> 8).astype(np.uint8)
+    image = decode(grey_tiff(shallow, bits=8, black=0), name="x")
+    np.testing.assert_array_equal(image[:, :, 1], 255 - shallow)
+
+
+def test_a_colour_profile_is_passed_over() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    data = encoded(Image.fromarray(GRADIENT), "PNG", icc_profile=profile)
+    np.testing.assert_array_equal(decode(data, name="x"), GRADIENT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(5, struct.pack(">II", 6, 1)), (11, struct.pack(">f", 6)), (12, struct.pack(">d", 6.5))],
+    ids=["rational", "float", "between"],
+)
+def test_an_orientation_that_is_no_whole_number_stays_as_it_is_taken(kind, value) -> None:
+    entry = struct.pack(">HHI", 0x0112, kind, 1)
+    inside = value if len(value) == 4 else struct.pack(">I", 26)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1" + entry + inside + bytes(4) + value
+    whole = encoded(Image.fromarray(GRADIENT), "JPEG", exif=exif)
+    left = bare(whole, name="x")
+    np.testing.assert_array_equal(decode(left, name="x"), decode(whole, name="x"))
+    assert decode(left, name="x").shape[:2] == ((20, 30) if kind == 12 else (30, 20))
+    assert left.startswith(b"\xff\xd8")
 
 
 def test_first_photo_of_a_multi_picture_jpeg() -> None:

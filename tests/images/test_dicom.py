@@ -1,5 +1,8 @@
 """DICOM files: the picture comes in as it is, the header stays outside, and bad files are told."""
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dicom_files import SECRETS, dicom_file, jpeg
@@ -7,7 +10,15 @@ from PIL import Image
 
 from dermtwin.datasets import draw_lesion
 from dermtwin.errors import ImageError
-from dermtwin.images import DERMOSCOPIC, decode, read_file, read_header
+from dermtwin.images import (
+    DERMOSCOPIC,
+    MAX_PIXELS,
+    decode,
+    read_dicom_header,
+    read_file,
+    read_header,
+)
+from dermtwin.images.dicom import picture_in
 
 pydicom = pytest.importorskip("pydicom", reason="the extra 'dicom' is not installed")
 
@@ -36,12 +47,7 @@ def planes_first(array) -> np.ndarray:
 
 @pytest.mark.parametrize("configuration", [0, 1])
 @pytest.mark.parametrize(
-    "syntax",
-    [
-        pydicom.uid.ImplicitVRLittleEndian,
-        pydicom.uid.ExplicitVRLittleEndian,
-        pydicom.uid.DeflatedExplicitVRLittleEndian,
-    ],
+    "syntax", [pydicom.uid.ImplicitVRLittleEndian, pydicom.uid.ExplicitVRLittleEndian]
 )
 def test_uncompressed_pixels_come_in_as_they_are(tmp_path, rgb, syntax, configuration) -> None:
     pixels = planes_first(rgb) if configuration else rgb
@@ -137,6 +143,28 @@ def test_what_cannot_be_taken_is_refused_in_a_sentence(tmp_path, rgb, change, wo
         read_file(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def picture_of(path: Path) -> bytes:
+    return picture_in(path.read_bytes(), name=str(path), most_pixels=MAX_PIXELS)
+
+
+@pytest.mark.parametrize("read", [picture_of, read_dicom_header])
+def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path, read) -> None:
+    path = dicom_file(
+        tmp_path / "a.dcm",
+        pixels=np.zeros((4000, 4000, 3), np.uint8),
+        syntax=pydicom.uid.DeflatedExplicitVRLittleEndian,
+    )
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="is deflated, which is not read") as caught:
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value)
 
 
 def test_a_file_cut_anywhere_is_told(tmp_path, rgb) -> None:

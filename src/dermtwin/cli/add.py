@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Casebook
+from dermtwin.cli.options import Casebook, PseudonymKey
 from dermtwin.cli.printing import complain, note, track
 from dermtwin.verbs.adding import OnDuplicate
 
@@ -33,14 +33,7 @@ def command(
             "leave it out, or call its row a bad one."
         ),
     ] = OnDuplicate.REPORT,
-    pseudonym_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file whose bytes are the key of the names that patients of DICOM files are "
-            "given; unless given, the casebook has its own.",
-            show_default=False,
-        ),
-    ] = None,
+    pseudonym_key: PseudonymKey = None,
 ) -> None:
     """Add cases to a casebook. Adding twice changes nothing; a bad row is told and left out.
 

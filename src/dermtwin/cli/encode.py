@@ -42,7 +42,7 @@ def command(
             print_json(encoded.to_json())
         else:
             numbers = " ".join(f"{value:.4g}" for value in encoded.code)
-            out.print(f"{encoded.isic_id or encoded.image}: {numbers}")
+            out.print(f"{encoded.isic_id or encoded.image}: {numbers}", soft_wrap=True)
     if picture is not None and not failed:
         note(f"{picture} shows {images[0]} beside its code.")
     if failed:

@@ -55,7 +55,11 @@ def command(
         str | None, typer.Option(help="The picture's lesion: never among the hits.")
     ] = None,
     patient: Annotated[
-        str | None, typer.Option(help="The picture's patient: never among the hits.")
+        str | None,
+        typer.Option(
+            help="The picture's patient: never among the hits. A DICOM file names its own, but "
+            "not to a server."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None, typer.Option(help="Refuse unless the casebook was made with this encoder.")

@@ -1,5 +1,6 @@
 """The options that several verbs share, worded once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,14 @@ _CASEBOOK = typer.Option(
 Casebook = Annotated[str, _CASEBOOK]
 OptionalCasebook = Annotated[str | None, _CASEBOOK]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+PseudonymKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--pseudonym-key",
+        help="A file whose bytes are the key of the names that patients of DICOM files are given.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Equal seeds give equal results.")
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 import dermtwin
+from dermtwin.cli.options import PseudonymKey
 from dermtwin.cli.printing import note, track
 from dermtwin.datasets import describe_faults
 
@@ -21,6 +22,7 @@ def command(
     margin: Annotated[
         float, typer.Option(min=0.1, max=2, help="Skin around the lesion, in its longer sides.")
     ] = 0.2,
+    pseudonym_key: PseudonymKey = None,
 ) -> None:
     """Crop pictures so that they keep the lesion and drop what lies in the way.
 
@@ -30,7 +32,13 @@ def command(
     Example: dermtwin prepare lesions crops --masks
     """
     report = dermtwin.prepare(
-        dataset, out=out, masks=masks, shape=shape, margin=margin, track=track
+        dataset,
+        out=out,
+        masks=masks,
+        shape=shape,
+        margin=margin,
+        pseudonym_key=pseudonym_key,
+        track=track,
     )
     for warning in report.warnings:
         note(warning)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import dermtwin
-from dermtwin.cli.options import Seed
+from dermtwin.cli.options import PseudonymKey, Seed
 from dermtwin.cli.printing import note, track
 from dermtwin.datasets import Split
 
@@ -33,6 +33,7 @@ def command(
         ),
     ] = None,
     seed: Seed = 0,
+    pseudonym_key: PseudonymKey = None,
 ) -> None:
     """Split a dataset in two: no lesion, patient or near-duplicate on both sides.
 
@@ -48,6 +49,7 @@ def command(
         test_share=test_share,
         hold_out=hold_out,
         seed=seed,
+        pseudonym_key=pseudonym_key,
         track=track,
     )
     for warning in report.warnings:

@@ -369,12 +369,11 @@ class Consultation:
         """Search, and read the hits' cases; again if one was forgotten in between."""
         for _ in range(TRIES):
             snapshot = source.refresh()
-            wide, plain = question.ask(snapshot, codes=codes)
+            wide, lesions = question.ask(snapshot, codes=codes)
             found = replace(wide, hits=wide.hits[: question.k])
             records = self.casebook.records([hit.isic_id for hit in found.hits])
             if all(hit.isic_id in records for hit in found.hits):
-                nearest = {hit.lesion_id or hit.isic_id: hit.distance for hit in plain.hits[::-1]}
-                distances = tuple(sorted(nearest.values()))
+                distances = tuple(hit.distance for hit in lesions.hits)
                 return _Settled(snapshot=snapshot, found=found, distances=distances, cases=records)
         raise CasebookError(
             f"the casebook {self.casebook.path} is being emptied faster than it can be read; "

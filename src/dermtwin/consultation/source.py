@@ -67,28 +67,43 @@ class Question:
             )
 
     def ask(self, snapshot: Snapshot, *, codes: Codes) -> tuple[Found, Found]:
-        """The nearest cases; at least `FAMILY`, where there are as many.
+        """The nearest cases, and the nearest lesions; at least `FAMILY`, where there are as many.
 
         Args:
             snapshot: where to look.
             codes: of each view, the picture's own first.
 
         Returns:
-            Those of all views, a case being as near as to the nearest; and those of the first.
+            The cases of all views, a case being as near as to the nearest; and those of the first
+            view, each lesion once.
         """
-        search = partial(snapshot.search, codes.vectors(OUTPUT))
+        by_view = self._search(snapshot, codes=codes)
+        found = by_view[0]
+        if self.views > 1:
+            found = _of_nearest_view(by_view, k=self._wanted, every_image=self.every_image)
+        if not self.every_image:
+            return found, by_view[0]
+        # The nearest images may all be of a few lesions.
+        plain = replace(self, k=FAMILY, every_image=False, views=1)
+        return found, plain.ask(snapshot, codes=codes)[1]
+
+    @property
+    def _wanted(self) -> int:
+        return max(self.k, FAMILY)
+
+    def _search(self, snapshot: Snapshot, *, codes: Codes) -> tuple[Found, ...]:
+        """The nearest cases of each view."""
+        vectors = codes.vectors(OUTPUT)[: self.views]
+        search = partial(snapshot.search, vectors)
         if self.by is SearchBy.BITS:
-            search = partial(snapshot.search_bits, _whole_bits(codes), codes=codes.vectors(OUTPUT))
-        k = max(self.k, FAMILY)
-        by_view = search(
-            k=k,
+            bits = _whole_bits(codes)[: self.views]
+            search = partial(snapshot.search_bits, bits, codes=vectors)
+        return search(
+            k=self._wanted,
             filter=self.filter,
             exclude=[self.own] * self.views,
             every_image=self.every_image,
         )
-        if self.views == 1:
-            return by_view[0], by_view[0]
-        return _of_nearest_view(by_view, k=k, every_image=self.every_image), by_view[0]
 
 
 class Source:

@@ -16,6 +16,7 @@ from dermtwin.datasets.duplicates import (
     small_grey,
 )
 from dermtwin.datasets.fingerprint import card_fingerprint, fingerprint
+from dermtwin.datasets.folder import names_cases
 from dermtwin.datasets.hashing import perceptual_hashes
 from dermtwin.datasets.held_out import HELD_OUT_SEED, HELD_OUT_SHARE, is_held_out
 from dermtwin.datasets.holding_out import hold_out_value
@@ -28,13 +29,15 @@ from dermtwin.datasets.splitting import (
     split_dataset,
 )
 from dermtwin.datasets.table import Dataset, Fault, FaultKind, Row, describe_faults
-from dermtwin.datasets.writing import write_table
+from dermtwin.datasets.writing import write_table, write_tables
+from dermtwin.vocabulary import Artefact
 
 __all__ = [
     "DETAIL_SIDE",
     "HASH_DISTANCE",
     "HELD_OUT_SEED",
     "HELD_OUT_SHARE",
+    "Artefact",
     "Dataset",
     "Fault",
     "FaultKind",
@@ -56,6 +59,7 @@ __all__ = [
     "is_held_out",
     "lay_artefact",
     "may_be_copies",
+    "names_cases",
     "near_duplicates",
     "near_duplicates_between",
     "perceptual_hashes",
@@ -65,4 +69,5 @@ __all__ = [
     "small_grey",
     "split_dataset",
     "write_table",
+    "write_tables",
 ]

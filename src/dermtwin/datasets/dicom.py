@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dermtwin.datasets.folder import list_files
 from dermtwin.images import DERMOSCOPIC, read_dicom_header
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def is_dicom(path: Path) -> bool:
 
 def list_dicom(folder: Path) -> list[Path]:
     """The DICOM files in a folder and below it, in order; hidden ones are passed over."""
-    found = (path for path in folder.rglob("*") if is_dicom(path) and path.is_file())
-    return sorted(path for path in found if not path.name.startswith("."))
+    return [path for path in list_files(folder) if is_dicom(path)]
 
 
 def pseudonym(word: str, *, key: bytes, kind: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from dermtwin.datasets.sheet import read_columns
 from dermtwin.datasets.translation import ID_COLUMNS
 from dermtwin.errors import DatasetError
 from dermtwin.images import SUFFIXES
@@ -21,12 +22,12 @@ def find_table(folder: Path) -> Path | None:
     """Give the folder's table; None where there is none.
 
     Raises:
-        DatasetError: several files could be it.
+        DatasetError: several files could be it, or one that might be cannot be read.
     """
     named = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if named:
         return named
-    found = [path for path in sorted(folder.glob("*.csv")) if _names_cases(path)]
+    found = [path for path in sorted(folder.glob("*.csv")) if names_cases(path)]
     truths = [path for path in found if not path.name.endswith(_SISTERS)]
     if len(truths) > 1:
         names = ", ".join(path.name for path in truths[:5])
@@ -43,11 +44,9 @@ def find_sisters(table: Path) -> list[Path]:
     return [path for path in sisters if path.is_file() and path != table]
 
 
-def _names_cases(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.readline(2**16).decode("utf-8-sig", errors="replace")
-    names = {cell.strip(' "\r\n') for cell in header.replace(";", ",").split(",")}
-    return bool(names & set(ID_COLUMNS))
+def names_cases(path: Path) -> bool:
+    """Whether a file is a table of cases, by its header; raises DatasetError if unreadable."""
+    return path.is_file() and not set(ID_COLUMNS).isdisjoint(read_columns(path))
 
 
 class ImageFiles:
@@ -70,7 +69,8 @@ class ImageFiles:
         """The file that a row names itself, relative to the table or absolute."""
         path = Path(os.path.normpath(os.path.join(self._base, written)))  # noqa: PTH118
         self._taken.add(path.stem)
-        return path if path.is_file() else None
+        # Unlike Path.is_file, for which a name too long for a file is an error.
+        return path if os.path.isfile(path) else None  # noqa: PTH113
 
     def without_row(self) -> list[Path]:
         """The files that no row has asked for, by name."""
@@ -106,13 +106,36 @@ def list_class_folders(folder: Path) -> list[tuple[str, Path]]:
     The class is that of the innermost folder so named; hidden files are passed over.
     """
     found = []
-    for path in sorted(folder.rglob("*")):
+    for path in list_files(folder):
         parents = [part.lower() for part in path.relative_to(folder).parts[:-1]]
         classes = [part for part in parents if part in CLASS_FOLDERS]
-        is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        if classes and is_image and path.is_file():
+        if classes and path.suffix.lower() in SUFFIXES:
             found.append((classes[-1].capitalize(), path))
     return found
+
+
+def list_files(folder: Path, *, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The files in a folder and below it, in order; hidden ones are passed over.
+
+    Linked folders are entered too, but none inside itself: `above` are those that lead here.
+
+    Raises:
+        DatasetError: a folder cannot be read.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        paths = sorted(folder.iterdir())
+        folders = {path for path in paths if path.is_dir()}
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DatasetError(f"{folder} cannot be read: {reason}; check its permissions.") from error
+    for path in paths:
+        if path in folders:
+            yield from list_files(path, above=above | {real})
+        elif path.is_file() and not path.name.startswith("."):
+            yield path
 
 
 def name_without_suffix(path: str) -> str:

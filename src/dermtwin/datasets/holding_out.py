@@ -29,7 +29,6 @@ def hold_out_value(dataset: Dataset, *, column: str, value: str, track: Track = 
         DatasetError: the table has faults, no such column, no row with this value, or a side is
             left empty.
         ImageError: an image cannot be decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
     """
     dataset.refuse_faults()
     rows = sorted(dataset.rows, key=lambda row: row.case.isic_id)

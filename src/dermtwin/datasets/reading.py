@@ -1,5 +1,6 @@
 """The one door through which a dataset comes in, whatever its layout."""
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -44,14 +45,16 @@ def read_dataset(
     Args:
         path: the folder, or the table in it.
         pseudonyms: the key of the names that patients of DICOM files are given; unless given, one
-            that nobody keeps, so that their names hold for this reading alone.
+            that nobody keeps, so that their names hold for this reading alone; see
+            `Row.has_pseudonym`.
         track: watches the rows go by.
 
     Raises:
         DatasetError: there is no such folder, no metadata, no row, or no row that can be used.
     """
     path = Path(path)
-    if not path.exists():
+    # Unlike Path.exists, for which a name too long for a file is an error.
+    if not os.path.exists(path):  # noqa: PTH110
         raise DatasetError(f"{path} does not exist; give a dataset's folder or its table.")
     table = find_table(path) if path.is_dir() else path
     read = _Reading(pseudonyms or secrets.token_bytes(32), track)
@@ -100,7 +103,8 @@ class _Reading:
             )
         reader = _RowReader(sheet, id_column, ImageFiles(table.parent), self.pseudonyms)
         read = list(self.track(reader.read(), label="reading", total=len(sheet.records)))
-        unread = [] if sheet.faults else reader.images.without_row()
+        is_whole = all(fault.table != table for fault in sheet.faults)
+        unread = reader.images.without_row() if is_whole else []
         seen = {row.case.isic_id for row in read if isinstance(row, Row)}
         read += [self._without_row(path, table, None, seen) for path in unread if is_dicom(path)]
         names = [path.name for path in unread if not is_dicom(path)]
@@ -128,7 +132,8 @@ class _Reading:
             )
             return Fault(FaultKind.DUPLICATE, table, 0, message)
         seen.add(isic_id)
-        return Row(build_case(isic_id, said, translators=find_translators((*said,))), image, 0)
+        case = build_case(isic_id, said, translators=find_translators((*said,)))
+        return Row(case, image, 0, has_pseudonym=is_dicom(image))
 
     def _dataset(
         self,
@@ -182,8 +187,10 @@ class _RowReader:
                 message = f"{isic_id} has no image file {where}."
                 yield self._fault(FaultKind.NO_FILE, record, message)
                 continue
+            has_pseudonym = False
             try:
                 if header := _from_header(image, key=self.pseudonyms):
+                    has_pseudonym = "patient_id" in {*header} - {*record.values}
                     # What the table says goes before what the file says.
                     values = {**header, **record.values}
                     case = build_case(isic_id, values, translators=find_translators((*values,)))
@@ -192,7 +199,7 @@ class _RowReader:
             except (BrokenRowError, ImageError) as error:
                 yield self._fault(FaultKind.BROKEN, record, f"{isic_id}: {error}")
                 continue
-            yield Row(case, image, record.line)
+            yield Row(case, image, record.line, has_pseudonym=has_pseudonym)
 
     def _name(self, record: Record) -> tuple[str, str | None]:
         """The case's name and, where the row gives one, its image's path."""
@@ -218,16 +225,46 @@ def _with_sisters(sheet: Sheet) -> Sheet:
 
 
 def _join(sheet: Sheet, other: Sheet) -> Sheet:
-    key = next((name for name in ID_COLUMNS if name in {*sheet.columns} & {*other.columns}), None)
+    """A sheet with what another tells of the same images, and with the other's faults."""
+    shared = {*sheet.columns} & {*other.columns}
+    key = next((name for name in ID_COLUMNS if name in shared), None)
     if key is None:
-        return sheet
+        told = f"{other.path} has no column that names the images of {sheet.path} and is left out."
+        return replace(sheet, warnings=(*sheet.warnings, told))
     new = tuple(name for name in other.columns if name not in sheet.columns)
-    more = {record.values.get(key): _only(record.values, new) for record in other.records}
+    more, faults = _by_key(other, key)
+    names = [_key_of(record, key) for record in sheet.records]
     records = tuple(
-        Record(record.line, {**record.values, **more.get(record.values.get(key), {})})
-        for record in sheet.records
+        Record(record.line, {**record.values, **_only(more.get(name, {}), new)})
+        for name, record in zip(names, sheet.records, strict=True)
     )
-    return replace(sheet, columns=(*sheet.columns, *new), records=records)
+    alone = [name for name in names if name and name not in more]
+    return replace(
+        sheet,
+        columns=(*sheet.columns, *new),
+        records=records,
+        faults=(*sheet.faults, *other.faults, *faults),
+        warnings=(*sheet.warnings, *other.warnings, *_describe_alone(alone, other=other.path)),
+    )
+
+
+def _by_key(sheet: Sheet, key: str) -> tuple[dict[str, Mapping[str, str]], list[Fault]]:
+    """The values of each image's first row; the other rows are faults."""
+    first: dict[str, Record] = {}
+    faults = []
+    for record in sheet.records:
+        name = _key_of(record, key)
+        if not name:
+            faults.append(Fault(FaultKind.BROKEN, sheet.path, record.line, f"it has no {key}."))
+        elif first.setdefault(name, record) is not record:
+            message = f"{name} stands in line {first[name].line} already."
+            faults.append(Fault(FaultKind.DUPLICATE, sheet.path, record.line, message))
+    return {name: record.values for name, record in first.items()}, faults
+
+
+def _key_of(record: Record, key: str) -> str:
+    """The image's name: one table of a set may have its suffix and another may not."""
+    return name_without_suffix(record.values.get(key, "").strip())
 
 
 def _only(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
@@ -257,6 +294,14 @@ def _part_patients(rows: list[Row], *, table: Path) -> tuple[list[Row], list[Fau
 
 def _describe_rowless(names: list[str], *, folder: Path) -> Iterator[str]:
     if names:
-        more = ", …" if len(names) > _EXAMPLES else ""
-        shown = ", ".join(names[:_EXAMPLES])
-        yield f"{folder}: {len(names)} image files have no row and are left out: {shown}{more}"
+        shown = _examples(names)
+        yield f"{folder}: {len(names)} image files have no row and are left out: {shown}"
+
+
+def _describe_alone(names: list[str], *, other: Path) -> Iterator[str]:
+    if names:
+        yield f"{other}: no row for {len(names)} images of the set: {_examples(names)}"
+
+
+def _examples(names: list[str]) -> str:
+    return ", ".join(names[:_EXAMPLES]) + (", …" if len(names) > _EXAMPLES else "")

@@ -17,6 +17,10 @@ _DELIMITERS = ",;\t|"
 # The archive's snapshots put a tab before what a spreadsheet would run as a formula.
 _ESCAPED = ("\t", "=", "+", "-", "@")
 _MAX_FIELD = 2**20
+# Bytes that a header is looked for in.
+_HEADER = 2**16
+
+_Line = tuple[int, list[str] | csv.Error]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,9 @@ def read_sheet(path: Path) -> Sheet:
     Raises:
         DatasetError: it cannot be read, has no header, or names a column twice.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DatasetError(f"{path} cannot be read: {reason}; check the path.") from error
-    text, warnings = _decode(data, path=path)
-    delimiter = _find_delimiter(text)
-    lines = _parse(text, delimiter=delimiter)
-    line, header = next(((line, cells) for line, cells in lines if cells), (1, []))
+    text, warnings = _decode(_read(path), path=path)
+    lines = _parse(text)
+    line, header = _first(lines)
     if isinstance(header, csv.Error):
         raise DatasetError(f"{path}:{line}: the header cannot be read ({header}); mend its quotes.")
     columns = _name_columns(header, path=path)
@@ -62,6 +60,17 @@ def read_sheet(path: Path) -> Sheet:
     )
 
 
+def read_columns(path: Path) -> tuple[str, ...]:
+    """The columns that the header of a CSV file names, written in any way that `read_sheet` reads.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    text, _ = _decode(_read(path, size=_HEADER), path=path)
+    _, header = _first(_parse(text))
+    return () if isinstance(header, csv.Error) else tuple(map(_name, header))
+
+
 def escape(value: str) -> str:
     """Put a tab before a value that a spreadsheet would run, as the archive's snapshots do."""
     return f"\t{value}" if value.startswith(_ESCAPED) else value
@@ -69,6 +78,20 @@ def escape(value: str) -> str:
 
 def _unescape(value: str) -> str:
     return value.removeprefix("\t")
+
+
+def _name(cell: str) -> str:
+    """What a cell of the header calls its column."""
+    return _unescape(cell).strip()
+
+
+def _read(path: Path, *, size: int = -1) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DatasetError(f"{path} cannot be read: {reason}; check the path.") from error
 
 
 def _decode(data: bytes, *, path: Path) -> tuple[str, list[str]]:
@@ -92,14 +115,15 @@ def _decode_latin(data: bytes) -> str:
 
 def _find_delimiter(text: str) -> str:
     """Take the delimiter that parts the first line into most columns."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if line.strip()), "")[:_HEADER]
     counts = {each: len(next(csv.reader([first], delimiter=each), [])) for each in _DELIMITERS}
     return max(counts, key=lambda each: counts[each])
 
 
-def _parse(text: str, *, delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+def _parse(text: str) -> Iterator[_Line]:
     """Yield each record with the line that it starts on; a broken one as its error."""
     csv.field_size_limit(_MAX_FIELD)
+    delimiter = _find_delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
@@ -111,12 +135,15 @@ def _parse(text: str, *, delimiter: str) -> Iterator[tuple[int, list[str] | csv.
             yield line, error
 
 
+def _first(lines: Iterator[_Line]) -> _Line:
+    """The header: the first line that has cells."""
+    return next(((line, cells) for line, cells in lines if cells), (1, []))
+
+
 def _name_columns(header: Sequence[str], *, path: Path) -> tuple[str, ...]:
     if not any(cell.strip() for cell in header):
         raise DatasetError(f"{path} is empty; a dataset's table starts with a header line.")
-    columns = tuple(
-        _unescape(cell).strip() or f"column_{place}" for place, cell in enumerate(header, start=1)
-    )
+    columns = tuple(_name(cell) or f"column_{place}" for place, cell in enumerate(header, start=1))
     repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated:
         raise DatasetError(f"{path}:1: the header names {', '.join(repeated)} more than once.")
@@ -124,7 +151,7 @@ def _name_columns(header: Sequence[str], *, path: Path) -> tuple[str, ...]:
 
 
 def _sort_records(
-    lines: Iterator[tuple[int, list[str] | csv.Error]], *, columns: tuple[str, ...], path: Path
+    lines: Iterator[_Line], *, columns: tuple[str, ...], path: Path
 ) -> tuple[tuple[Record, ...], tuple[Fault, ...]]:
     records, faults = [], []
     for line, cells in lines:

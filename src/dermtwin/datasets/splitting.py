@@ -91,7 +91,6 @@ def split_dataset(
     Raises:
         DatasetError: the table has faults, or there are too few images, or of one class only.
         ImageError: an image cannot be decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
         SettingsError: a count is below 1.
     """
     needs = {"train": train_per_class, "test": test_per_class}
@@ -121,8 +120,9 @@ def share_dataset(
 ) -> Split:
     """Put a share of all lesions aside for testing, with every photograph of theirs.
 
-    Which ones is decided by a hash of the least `isic_id` of what belongs together, so that cases
-    that are added later move none of the others.
+    Which ones is decided by a hash of the least `isic_id` of what belongs together. So cases that
+    are added later and belong to nothing there move none of the others; one that shares a patient,
+    a lesion or a photograph with others may move all that belongs together with it.
 
     Args:
         dataset: what to part, its rows in any order.
@@ -133,7 +133,6 @@ def share_dataset(
     Raises:
         DatasetError: the table has faults, or a side is left empty.
         ImageError: an image cannot be decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
         SettingsError: the share is not between 0 and 1.
     """
     if not 0 < test_share < 1:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from pathlib import Path
 
 from dermtwin.errors import DatasetError
@@ -37,11 +38,19 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A usable row: the case, its image file, and the table's line (1-based; 0: no table)."""
+    """A usable row.
+
+    Attributes:
+        case: what is known of the image.
+        image: its file.
+        line: of the table, 1-based; 0: no row of a table.
+        has_pseudonym: whether the case's or its patient's name was made when the row was read.
+    """
 
     case: Case
     image: Path
     line: int
+    has_pseudonym: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +102,13 @@ class Dataset:
 
 
 def describe_faults(faults: Sequence[Fault]) -> str:
-    """All faults in words: a line a kind with its count, then its first examples."""
+    """All faults in words: a line a kind and table with its count, then its first examples."""
     lines = []
-    for kind in FaultKind:
-        found = [fault for fault in faults if fault.kind is kind]
+    tables = dict.fromkeys(fault.table for fault in faults)
+    for kind, table in product(FaultKind, tables):
+        found = [fault for fault in faults if fault.kind is kind and fault.table == table]
         if found:
-            lines.append(f"{found[0].table}: {len(found)} {kind.value}")
+            lines.append(f"{table}: {len(found)} {kind.value}")
             lines.extend(f"  {fault}" for fault in found[:_EXAMPLES])
             if len(found) > _EXAMPLES:
                 lines.append(f"  … and {len(found) - _EXAMPLES} more")

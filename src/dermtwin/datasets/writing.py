@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from dermtwin import files
@@ -26,15 +27,39 @@ def write_table(path: Path, rows: Iterable[Row], *, columns: Iterable[str] | Non
         rows: what to write, in this order.
         columns: further columns to write even where no row has a value.
     """
-    rows = tuple(rows)
-    cells = [_cells(row, folder=path.parent) for row in rows]
+    files.write_bytes(path, _table(rows, folder=path.parent, columns=columns))
+
+
+def write_tables(
+    tables: Mapping[Path, Iterable[Row]], *, columns: Iterable[str] | None = None
+) -> None:
+    """Write tables that belong together, each as by `write_table`.
+
+    All are written before one is in its place, and those that stood there are taken away first: cut
+    short at any moment, no new table stands beside an old one.
+
+    Args:
+        tables: their paths, and what to write in each.
+        columns: further columns to write even where no row has a value.
+    """
+    columns = tuple(columns or ())
+    with ExitStack() as stack:
+        for path, rows in tables.items():
+            temporary = stack.enter_context(files.replacing(path))
+            temporary.write_bytes(_table(rows, folder=path.parent, columns=columns))
+        for path in tables:
+            path.unlink(missing_ok=True)
+
+
+def _table(rows: Iterable[Row], *, folder: Path, columns: Iterable[str] | None) -> bytes:
+    cells = [_cells(row, folder=folder) for row in rows]
     header = _order_columns(cells, also=tuple(columns or ()))
     text = io.StringIO(newline="")
     # CRLF, as the archive writes it: only then does the writer quote a lone carriage return.
     writer = csv.writer(text)
     writer.writerow(header)
     writer.writerows([escape(each.get(name, "")) for name in header] for each in cells)
-    files.write_text(path, text.getvalue())
+    return text.getvalue().encode()
 
 
 def _cells(row: Row, *, folder: Path) -> dict[str, str]:

@@ -107,7 +107,7 @@ def _turning(data: bytes) -> bytes:
     if orientation not in range(2, 9):
         return b""
     exif = Image.Exif()
-    exif[_ORIENTATION] = orientation
+    exif[_ORIENTATION] = int(orientation)  # some write 6.0
     said = exif.tobytes()
     said = said if said.startswith(_EXIF) else _EXIF + said
     return b"\xff\xe1" + (len(said) + 2).to_bytes(2, "big") + said

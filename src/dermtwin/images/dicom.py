@@ -29,6 +29,7 @@ DERMOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.7"
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.77.1.4", DERMOSCOPIC)
 _PREAMBLE = 128
 _MAGIC = b"DICM"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 _LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 _INTERPRETATIONS = ("MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422")
@@ -98,8 +99,11 @@ def _parse(file: BinaryIO, *, name: str, stop_before_pixels: bool = False) -> "D
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.filterwarnings("ignore", module="pydicom")
     try:
+        _refuse_deflated(file, name=name)
         header: Dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels)
         kind, frames = header.get("SOPClassUID"), int(header.get("NumberOfFrames") or 1)
+    except ImageError:
+        raise
     except Exception as error:  # a damaged file makes parsers raise almost anything
         raise ImageError(f"{name} is damaged ({_reason(error)}); export it again.") from error
     if kind not in _CLASSES:
@@ -111,6 +115,28 @@ def _parse(file: BinaryIO, *, name: str, stop_before_pixels: bool = False) -> "D
     if frames != 1:
         raise ImageError(f"{name} holds {frames} frames; export the one you mean by itself.")
     return header
+
+
+def _refuse_deflated(file: BinaryIO, *, name: str) -> None:
+    """Raise ImageError for a file that pydicom would inflate whole, to a thousand times its size.
+
+    The file is at its beginning before and after.
+    """
+    from pydicom.filereader import read_dataset, read_preamble  # noqa: PLC0415 - an extra
+
+    read_preamble(file, force=False)
+    # As pydicom reads the file's first group, which is never deflated itself.
+    first = read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+    )
+    file.seek(0)
+    if first.get("TransferSyntaxUID") == _DEFLATED:
+        raise ImageError(
+            f"{name} is deflated, which is not read; export it uncompressed or as JPEG."
+        )
 
 
 def _refuse_pixels(header: "Dataset", *, name: str, most_pixels: int) -> None:

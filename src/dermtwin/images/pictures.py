@@ -9,9 +9,11 @@ What happens to the unusual, on purpose:
     EXIF orientation     turned upright
     CMYK, palette, grey  converted to RGB
     transparency         laid over white
-    16-bit grey          the upper eight bits
+    16-bit grey          the upper eight bits; of a TIFF refused where white is 0
+    12-bit grey          refused (Pillow does not stretch it)
     32-bit channels      refused (no agreed black and white)
     several pages        refused; of a phone's multi-picture JPEG the first is the photo
+    colour profiles      passed over: encoders learnt and were measured without them
 """
 
 import hashlib
@@ -23,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from dermtwin.errors import ImageError
 from dermtwin.images.dicom import is_dicom, picture_in
@@ -136,7 +139,20 @@ def _open(data: bytes, *, name: str) -> Image.Image:
         raise _too_large(name, size=f" of {picture.width}x{picture.height} pixels")
     if pages > 1 and picture.format != _MULTI_PICTURE_JPEG:
         raise ImageError(f"{name} holds {pages} pictures; export the one you mean by itself.")
+    if picture.mode in _DEEP_GREY_MODES and isinstance(picture, TiffImageFile):
+        _refuse_odd_greys(picture, name=name)
     return picture
+
+
+def _refuse_odd_greys(picture: TiffImageFile, *, name: str) -> None:
+    """Raise ImageError where a TIFF's deep greys do not run from 0, black, to 65535, white.
+
+    Pillow gives them as they stand in the file; 8-bit ones it stretches and turns round.
+    """
+    if (bits := picture.tag_v2[BITSPERSAMPLE][0]) != 16:
+        raise ImageError(f"{name} has greys of {bits} bits; export it with 8 or 16 bits.")
+    if picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION, 0) == 0:
+        raise ImageError(f"{name} has 16-bit greys with white as 0; export it with black as 0.")
 
 
 def _too_large(name: str, *, size: str = "") -> ImageError:

@@ -8,6 +8,7 @@ from dermtwin.casebook import Casebook, EncoderRecord, KeyName, Outcome, Writer,
 from dermtwin.consultation import OUTPUT
 from dermtwin.datasets import Dataset, Fault, read_dataset
 from dermtwin.encoders import Encoder
+from dermtwin.errors import SettingsError
 from dermtwin.running import Track, untracked
 from dermtwin.verbs.adding import OnDuplicate
 from dermtwin.verbs.adding.rows import choose, read_rows
@@ -80,13 +81,14 @@ def add(
             case: `report` adds and tells it, `skip` leaves it out and tells it, `refuse` makes its
             row a bad one.
         pseudonym_key: a file whose bytes are the key of the pseudonyms that patients of DICOM
-            files are given; unless given, the casebook's own.
+            files are given, which the casebook keeps; unless given, the casebook's own.
         track: looks on while rows are committed.
 
     Raises:
         DatasetError: there is no dataset, or none of its rows can be used.
         EncoderError: the encoder file is none, or has no output `code`.
-        SettingsError: `on_duplicate` is none of the three, or the key cannot be used.
+        SettingsError: `on_duplicate` is none of the three, or the key cannot be used, or is not
+            the casebook's.
         CasebookError: the casebook has another encoder, cannot be written, or the disk is full;
             what was added until then stays.
     """
@@ -97,6 +99,11 @@ def add(
         given.check_output(OUTPUT)
     with Casebook.open_or_make(casebook) as opened, Writer(opened) as writer:
         kept = own_key and keep_key(opened, KeyName.PSEUDONYMS, own_key)
+        if kept != own_key and pseudonym_key is not None:
+            raise SettingsError(
+                f"{opened.path} names patients of DICOM files by another key than "
+                f"{pseudonym_key}; leave it out, or add to another casebook."
+            )
         if kept != own_key and not isinstance(dataset, Dataset):
             # Another process made the casebook meanwhile, with a key of its own.
             rows = read_dataset(dataset, pseudonyms=kept)

@@ -137,8 +137,11 @@ def _together(neighbours: Mapping[str, Any]) -> tuple[str, str]:
 def _address(server: str, *, is_secret: bool) -> str:
     try:
         parts = urlsplit(server)
-        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
-    except ValueError:
+        host, _ = parts.hostname or "", parts.port
+        host.encode("idna")
+        is_known = parts.scheme in ("http", "https") and server.isascii()
+        is_one = is_known and bool(host) and not parts.query
+    except ValueError:  # of a port beyond all, or a name with a part that is empty or too long
         is_one = False
     if not is_one:
         raise SettingsError(f"{server!r} is no server's address; write https://HOST[:PORT].")

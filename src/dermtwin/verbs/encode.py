@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermtwin.datasets import read_dataset
+from dermtwin.datasets import names_cases, read_dataset
 from dermtwin.encoders import Encoder, look_at
-from dermtwin.errors import ImageError, MissingExtraError, SettingsError
+from dermtwin.errors import DatasetError, ImageError, MissingExtraError, SettingsError
 from dermtwin.files import write_bytes
-from dermtwin.images import read_file
+from dermtwin.images import SUFFIXES, read_file
 from dermtwin.running import Track, in_order, untracked
 from dermtwin.vocabulary import BASE_ENCODER
 
@@ -22,6 +22,8 @@ MAP = "map"
 """The output that is a picture: the paper's image code."""
 
 _SHOWN_PIXELS = 400
+
+_Picture = tuple[Path, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def encode(
     output: str = "code",
     picture: str | Path | None = None,
     track: Track = untracked,
-) -> Iterator[Encoded | ImageError]:
+) -> Iterator[Encoded | ImageError | DatasetError]:
     """Encode pictures and whole datasets, in their order.
 
     Args:
@@ -70,7 +72,8 @@ def encode(
         track: looks on while pictures go by.
 
     Yields:
-        A code a picture; or, for a picture that cannot be read, the error that says why.
+        A code a picture; or, for a picture that cannot be read or a row that cannot be used, the
+        error that says why.
 
     Raises:
         EncoderError: the encoder file is none, or has no such output.
@@ -87,15 +90,16 @@ def encode(
     yield from in_order(work, track(pictures, label="encode", total=len(pictures)))
 
 
-def _draw_code(encoder: Encoder, pictures: Sequence[tuple[Path, str | None]], *, out: Path) -> None:
+def _draw_code(encoder: Encoder, pictures: Sequence[_Picture | DatasetError], *, out: Path) -> None:
     if find_spec("matplotlib") is None:
         raise MissingExtraError("a picture of a code", extra="evaluate")
     from dermtwin.evaluation.pictures.beside import beside_code  # noqa: PLC0415 - needs the extra
 
-    if len(pictures) != 1:
-        raise SettingsError(f"a picture shows one image beside its code, got {len(pictures)}.")
+    found = [each for each in pictures if not isinstance(each, DatasetError)]
+    if len(found) != 1:
+        raise SettingsError(f"a picture shows one image beside its code, got {len(found)}.")
     encoder.check_output(MAP)
-    path = pictures[0][0]
+    path = found[0][0]
     data, spec = read_file(path), replace(encoder.card.input, size=_SHOWN_PIXELS)
     seen = look_at(data, spec, name=str(path), preparation=encoder.preparation).view
     code = encoder.encode(data, name=str(path)).by_output[MAP][0]
@@ -104,15 +108,22 @@ def _draw_code(encoder: Encoder, pictures: Sequence[tuple[Path, str | None]], *,
     write_bytes(out, png)
 
 
-def _pictures(path: Path) -> list[tuple[Path, str | None]]:
-    if path.is_dir() or path.suffix.lower() == ".csv":
-        return [(row.image, row.case.isic_id) for row in read_dataset(path)]
-    return [(path, None)]
+def _pictures(path: Path) -> list[_Picture | DatasetError]:
+    """A picture by itself; or those of a dataset, and what is wrong with its other rows."""
+    suffix = path.suffix.lower()
+    is_table = suffix == ".csv" or (suffix not in SUFFIXES and names_cases(path))
+    if not is_table and not path.is_dir():
+        return [(path, None)]
+    read = read_dataset(path)
+    faults = [DatasetError(str(fault)) for fault in read.faults]
+    return [*((row.image, row.case.isic_id) for row in read), *faults]
 
 
 def _encode_one(
-    encoder: Encoder, picture: tuple[Path, str | None], *, output: str
-) -> Encoded | ImageError:
+    encoder: Encoder, picture: _Picture | DatasetError, *, output: str
+) -> Encoded | ImageError | DatasetError:
+    if isinstance(picture, DatasetError):
+        return picture
     path, isic_id = picture
     try:
         codes = encoder.encode(read_file(path), name=str(path))

@@ -28,7 +28,7 @@ from dermtwin.vocabulary import DRAWN_NOTICE
 
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
 
-_PACKAGES = ("imagehash", "jinja2", "matplotlib", "openTSNE", "scipy")
+_PACKAGES = ("jinja2", "matplotlib", "openTSNE", "scipy")
 _TOLD = ("dermtwin", "numpy", "onnxruntime", "scipy", "openTSNE", "matplotlib", "pillow")
 
 

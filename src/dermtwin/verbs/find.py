@@ -46,7 +46,8 @@ def find(
             it is to the nearest of them.
         encoder: refuse unless the casebook's codes are by this encoder.
         lesion_id: the picture's lesion, where known.
-        patient_id: the picture's patient, where known; a DICOM file names its own.
+        patient_id: the picture's patient, where known. A DICOM file names its own to a casebook
+            that is looked in here, but not to a server, whose key of pseudonyms is not known here.
 
     Raises:
         SettingsError: a condition is not understood, k is below 1, `by` is neither, the picture

@@ -15,7 +15,6 @@ from dermtwin.datasets import (
     FaultKind,
     Row,
     describe_faults,
-    read_dataset,
     write_table,
 )
 from dermtwin.errors import DatasetError, ImageError, MissingExtraError
@@ -26,6 +25,7 @@ from dermtwin.running import Track, in_order, untracked
 from dermtwin.verbs.preparing.columns import COLUMNS, cells_of
 from dermtwin.verbs.preparing.folder import Done, OutFolder, is_safe
 from dermtwin.verbs.preparing.prepared import Prepared
+from dermtwin.verbs.pseudonyms import read_to_write
 from dermtwin.vocabulary import DRAWN_NOTICE
 
 SHEET_FILE, REPORT_FILE = "contact-sheet.png", "report.html"
@@ -76,6 +76,7 @@ def prepare(
     masks: bool = False,
     shape: CropShape = "square",
     margin: float = 0.2,
+    pseudonym_key: str | Path | None = None,
     track: Track = untracked,
 ) -> PrepareReport:
     """Crop every picture of a dataset, and tell what was found in it.
@@ -89,10 +90,12 @@ def prepare(
             where no lesion was found.
         shape: of the crops.
         margin: skin wanted on each side of the lesion, in lengths of its longer side.
+        pseudonym_key: a file whose bytes are the key of the pseudonyms that patients of DICOM
+            files are given; needed where any is written.
         track: watches the pictures go by.
 
     Raises:
-        SettingsError: shape or margin are out of bounds.
+        SettingsError: shape or margin are out of bounds, or a pseudonym needs a key.
         MissingExtraError: the extra `evaluate`, for contact sheet and report, is not installed.
         DatasetError: the dataset cannot be read, has no picture that can be, or has columns named
             like those to add; or `out` holds something else.
@@ -100,7 +103,7 @@ def prepare(
     """
     if not all(find_spec(package) for package in _PACKAGES):
         raise MissingExtraError("prepare", extra="evaluate")
-    source = read_dataset(dataset, track=track)
+    source = read_to_write(dataset, key_file=pseudonym_key, track=track)
     _refuse_columns(source)
     job = _Job(Preparation(Recipe(shape=shape, margin=margin)), OutFolder(Path(out)), masks=masks)
     job.folder.claim(source, recipe=job.preparation.recipe, masks=masks)

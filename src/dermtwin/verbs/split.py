@@ -1,5 +1,7 @@
 """`dermtwin split`: a dataset in two tables that share no lesion, patient or photograph."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,16 +9,18 @@ from dermtwin.datasets import (
     Dataset,
     Split,
     hold_out_value,
-    read_dataset,
     share_dataset,
     split_dataset,
-    write_table,
+    write_tables,
 )
 from dermtwin.errors import SettingsError
 from dermtwin.running import Track, untracked
+from dermtwin.verbs.pseudonyms import read_to_write
 
 TRAIN_PER_CLASS, TEST_PER_CLASS = 684, 113
 """Images of each class, as in the paper."""
+
+_TABLE = "metadata.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ def split(
     test_share: float | None = None,
     hold_out: str | None = None,
     seed: int = 0,
+    pseudonym_key: str | Path | None = None,
     track: Track = untracked,
 ) -> SplitResult:
     """Write `out/train` and `out/test`, free of leaks: balanced, by a share, or by a value.
@@ -59,29 +64,32 @@ def split(
         hold_out: instead of both: `COLUMN=VALUE`, the rows to test on, such as `dataset=rosendahl`
             or `dx=vasc`; the rest to train on, but for what belongs together with those.
         seed: of the draw; the same rows and seed give the same split. Nothing is drawn by a value.
+        pseudonym_key: a file whose bytes are the key of the pseudonyms that patients of DICOM
+            files are given; needed where any is written.
         track: watches the work go by.
 
     Raises:
         DatasetError: the dataset cannot be read, has faults, holds too few images, or has no such
             column or value.
         ImageError: an image cannot be decoded.
-        MissingExtraError: the extra `evaluate` is not installed.
         SettingsError: a count is below 1, the share not between 0 and 1, the value to hold out not
-            `COLUMN=VALUE`, or two ways to split are given.
+            `COLUMN=VALUE`, or two ways to split are given; the table would be replaced; or a
+            pseudonym needs a key.
     """
     counts = (train_per_class, test_per_class)
     _refuse_two_ways(counts=counts, test_share=test_share, hold_out=hold_out)
     column, value = _column_and_value(hold_out) if hold_out is not None else ("", "")
-    source = read_dataset(dataset, track=track)
+    train, test = Path(out) / "train", Path(out) / "test"
+    source = read_to_write(dataset, key_file=pseudonym_key, track=track)
+    _refuse_replacing(source.table, written=(train / _TABLE, test / _TABLE))
     if hold_out is not None:
         parts = hold_out_value(source, column=column, value=value, track=track)
     elif test_share is not None:
         parts = share_dataset(source, test_share=test_share, seed=seed, track=track)
     else:
         parts = _balanced(source, counts, seed=seed, track=track)
-    train, test = Path(out) / "train", Path(out) / "test"
-    for folder, rows in ((train, parts.train), (test, parts.test)):
-        write_table(folder / "metadata.csv", rows, columns=source.columns)
+    tables = {train / _TABLE: parts.train, test / _TABLE: parts.test}
+    write_tables(tables, columns=source.columns)
     return SplitResult(
         train=train, test=test, split=parts, is_drawn=source.is_drawn, warnings=source.warnings
     )
@@ -98,6 +106,14 @@ def _balanced(
         seed=seed,
         track=track,
     )
+
+
+def _refuse_replacing(table: Path, *, written: Sequence[Path]) -> None:
+    if os.path.realpath(table) in map(os.path.realpath, written):
+        raise SettingsError(
+            f"{table} is what is to be split, and would be replaced by a part of it; name another "
+            "folder to write to."
+        )
 
 
 def _refuse_two_ways(

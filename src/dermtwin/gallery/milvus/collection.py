@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermtwin.errors import GalleryError, MissingExtraError
-from dermtwin.gallery.milvus.expressions import NUMBERS, both, read
+from dermtwin.gallery.milvus.expressions import NUMBERS, both, quoted, read
 from dermtwin.vocabulary import FIELDS
 
 _OLDEST = (2, 3)  # the first with upsert, count(*) and arrays
@@ -142,6 +142,21 @@ class Collection:
                 self.name, filter=where, output_fields=["count(*)"], timeout=_TIMEOUT
             )
             return int(row["count(*)"])
+
+    def another(self, name: str, *, than: Sequence[str | None], where: str) -> str | None:
+        """A text that some row meeting an expression has there besides those; None: there is none.
+
+        Args:
+            name: of the field.
+            than: texts, None (unknown) among them.
+            where: the expression.
+        """
+        mine = both(where, f"{name} not in [{', '.join(map(quoted, than))}]")
+        with _sentences(self.uri):
+            rows = self.client.query(
+                self.name, filter=mine, output_fields=[name], limit=1, timeout=_TIMEOUT
+            )
+        return read(rows[0][name]) if rows else None
 
     def nearest(self, bits: bytes, *, where: str, wanted: int) -> Nearest:
         """The rows nearer than some distance, with all that tie; about `wanted` of them.

@@ -139,8 +139,12 @@ class MilvusSnapshot:
                 "count by a field with a closed vocabulary, such as diagnosis_1."
             )
         where = expression(filter, exclude=exclude)
+        values: list[str | None] = [None, *sorted(vocabulary)]
+        # A value outside of the vocabulary is kept as the table has it.
+        while (other := self._collection.another(name, than=values, where=where)) is not None:
+            values.append(other)
         counts: dict[Value | None, int] = {}
-        for value in (None, *sorted(vocabulary)):
+        for value in values:
             mine = f"{name} == {quoted(value)}"
             if count := self._collection.count(both(where, mine)):
                 counts[value] = count

@@ -4,11 +4,10 @@ import secrets
 from pathlib import Path
 
 from dermtwin.casebook import Casebook, KeyName, kept_key
-from dermtwin.datasets import Dataset, is_dicom, read_dataset
+from dermtwin.datasets import Dataset, read_dataset
 from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.verbs.adding import OnDuplicate
-
-_LEAST_BYTES = 16
+from dermtwin.verbs.pseudonyms import read_key
 
 
 def choose(on_duplicate: str) -> OnDuplicate:
@@ -33,24 +32,10 @@ def read_rows(
     """
     if isinstance(dataset, Dataset):
         return dataset, None
-    if key_file is not None:
-        return read_dataset(dataset, pseudonyms=_read_key(Path(key_file))), None
-    key = _key_of(casebook) or secrets.token_bytes(32)
+    given = read_key(key_file)
+    key = given or _key_of(casebook) or secrets.token_bytes(32)
     read = read_dataset(dataset, pseudonyms=key)
-    return read, key if any(is_dicom(row.image) for row in read) else None
-
-
-def _read_key(path: Path) -> bytes:
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"{path} cannot be read: {reason}; check the path.") from error
-    if len(key) < _LEAST_BYTES:
-        raise SettingsError(
-            f"{path} holds a key of {len(key)} bytes; give one of at least {_LEAST_BYTES}."
-        )
-    return key
+    return read, key if given or any(row.has_pseudonym for row in read) else None
 
 
 def _key_of(casebook: str | Path) -> bytes | None:
