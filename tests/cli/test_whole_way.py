@@ -68,7 +68,7 @@ def test_find_answers_in_the_agreed_form(world) -> None:
     row = table(world.folder / "parts/test/metadata.csv")[0]
     answer = find(world, image_of(world, row, part="test"), "-k", 5)
     asked = ["query", "encoder", "views", "gallery_version", "ms", "crop", "remarks", "eligible"]
-    assert list(answer) == [*asked, "known", "trust", "neighbours", "hits"]
+    assert list(answer) == [*asked, "known", "left_out", "trust", "neighbours", "hits"]
     assert answer["eligible"] == 40
     assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3, 4, 5]
     distances = [hit["distance"] for hit in answer["hits"]]

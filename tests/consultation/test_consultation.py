@@ -142,6 +142,7 @@ def test_json_has_the_agreed_form(held, encoder) -> None:
             "remarks",
             "eligible",
             "known",
+            "left_out",
         ),
         *("trust", "neighbours", "hits"),
     ]

@@ -90,6 +90,17 @@ def test_shares_and_base_rates_are_those_of_a_look_at_every_case(held, where) ->
     assert not together.is_calibrated
 
 
+@pytest.mark.parametrize(("wanted", "said"), [("Benign", "No"), ("Malignant", "Only")])
+def test_what_the_filter_alone_tells_is_no_finding(held, wanted, said) -> None:
+    with Casebook.open(held) as opened:
+        where = parse_where((f"diagnosis_1={wanted}",))
+        answer = Consultation(opened).ask(QUERY, name="q", k=5, filter=where)
+    told = answer.to_json()["neighbours"]["malignant"]
+    assert (told["foregone"], told["text"]) == (True, f"{said} malignant cases pass the filter")
+    assert f"{told['text']}." in answer.summary()
+    assert not any("by chance" in each or "Weighted" in each for each in answer.summary())
+
+
 @given(
     st.lists(st.floats(0, 2), min_size=1, max_size=50).map(sorted),
     st.integers(0, 2**50 - 1),

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "casebook"))
 from served import Clinic
 
 import dermtwin
+from dermtwin.datasets import read_dataset
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +42,15 @@ def staffed_book(tmp_path_factory, drawn_book) -> Path:
     clinic.add_users()
     clinic.app.state.service.close()
     return book
+
+
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory) -> Path:
+    """A picture of a lesion that the casebook does not hold."""
+    folder = tmp_path_factory.mktemp("photograph")
+    dermtwin.draw(folder / "lesions", lesions_per_class=1, seed=77)
+    (row, *_) = read_dataset(folder / "lesions").rows
+    return row.image.rename(folder / "photograph.jpg")
 
 
 @pytest.fixture

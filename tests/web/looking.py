@@ -31,15 +31,20 @@ class Browser:
         self.address = address
         self.complaints: list[str] = []
 
-    def page(self, *, theme="light", width=1280) -> Any:
+    def page(self, *, theme="light", width=1280, height=800, touch=False) -> Any:
         context = self.browser.new_context(
-            base_url=self.address, color_scheme=theme, viewport={"width": width, "height": 800}
+            base_url=self.address,
+            color_scheme=theme,
+            viewport={"width": width, "height": height},
+            has_touch=touch,
+            is_mobile=touch,
         )
+        context.set_default_timeout(20_000)
+        # Of the context, so that a tab that the page opens is heard too.
+        context.on("weberror", lambda each: self.complaints.append(str(each.error)))
+        context.on("console", self._said)
+        context.on("request", self._asked)
         page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._said)
-        page.on("request", self._asked)
         # Choosing a file is listened to from the start: a listener added just before the key is
         # pressed reaches the browser on another way, and at times after the key.
         page.on("filechooser", lambda _: None)
@@ -92,6 +97,13 @@ def searched(page, action) -> list[str]:
         action()
     assert response.value.ok, response.value.text()
     return settled(page)
+
+
+def opened_by(page, action) -> Any:
+    """The tab that something opens."""
+    with page.expect_popup() as opened:
+        action()
+    return opened.value
 
 
 def show_anyway(page) -> None:

@@ -288,10 +288,15 @@ def test_browsing(clinic) -> None:
         assert asked == {"where": ["sex=female"], "order": ["name"], "after": [women[3]]}
         assert turned(other, lambda: other.goto(page.url)) == women[4:8]
         assert other.is_checked("input[value=female]")
+        page.set_viewport_size({"width": 1280, "height": 300})
+        page.locator(".hit .open >> nth=1").scroll_into_view_if_needed()
+        place = page.evaluate("scrollY")
+        assert place > 0
         page.click(".hit .open >> nth=1")
         page.wait_for_selector("#record dd")
         assert page.inner_text("h1") == women[5]
         assert turned(page, page.go_back) == women[4:8]
+        page.wait_for_function(f"() => Math.abs(scrollY - {place}) < 2")
         back = page.locator(".pager a:text-is('Previous')").first
         assert turned(page, back.click) == women[:4]
         page.click(".similar a >> nth=0")

@@ -12,7 +12,7 @@ from dermtwin.datasets import read_dataset
 
 pytest.importorskip("openTSNE", reason="a map is drawn by the extra 'evaluate'")
 
-from looking import CHROMIUM, looking, searched, served
+from looking import CHROMIUM, looking, opened_by, searched, served
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look with")
 
@@ -86,8 +86,9 @@ def test_the_whole_way_by_keyboard_alone(staffed_map, drawn) -> None:
         _compare(page)
         _box(page)
         _mark(page)
-        _look_at_the_map(page)
+        page = _look_at_the_map(page)
         _browse(page)
+        _be_another(page)
 
 
 def _sign_in(page) -> None:
@@ -182,9 +183,12 @@ def _mark(page) -> None:
     assert page.evaluate("document.activeElement.id") == "box"
 
 
-def _look_at_the_map(page) -> None:
+def _look_at_the_map(page):
+    while page.locator("#filters input:checked").count():
+        tab_to(page, "#filters input:checked", back=True)
+        searched(page, lambda: press(page, "Space"))
     tab_to(page, "#made a")
-    press(page, "Enter")
+    page = opened_by(page, lambda: press(page, "Enter"))
     page.wait_for_selector("#legend .n")
     tab_to(page, "#to-query")
     press(page, "Enter")
@@ -195,6 +199,7 @@ def _look_at_the_map(page) -> None:
         press(page, "Enter")
     page.wait_for_selector("#record dd")
     assert urlsplit(page.url).path.startswith("/cases/")
+    return page
 
 
 def _browse(page) -> None:
@@ -211,3 +216,16 @@ def _browse(page) -> None:
     tab_to(page, ".who form button")
     press(page, "Enter")
     page.wait_for_url("**/login*")
+
+
+def _be_another(page) -> None:
+    """Somebody else at the same tab sees nothing of the picture before."""
+    assert page.evaluate("sessionStorage.getItem('place-on-map')")
+    page.fill("#name", "ada")
+    page.fill("#password", PASSWORD)
+    with page.expect_navigation():
+        press(page, "Enter")
+    page.goto("/map")
+    page.wait_for_selector("#legend .n")
+    assert page.locator("#to-query").is_hidden()
+    assert page.locator("#marks text").count() == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dermtwin
 from dermtwin.casebook import Casebook
@@ -139,7 +140,7 @@ def test_without_a_map_a_sentence_says_what_to_do(drawn_book, tmp_path) -> None:
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra 'dev'")
 
-from looking import CHROMIUM, drop, looking, searched, served  # noqa: E402
+from looking import CHROMIUM, drop, looking, opened_by, searched, served, show_anyway  # noqa: E402
 
 sees = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look with")
 
@@ -178,7 +179,8 @@ def test_from_a_query_to_its_place_and_to_a_case(drawn, book) -> None:
         page = browser.page()
         page.goto("/")
         searched(page, lambda: drop(page, images[0]))
-        page.click("text=Its place on the map")
+        show_anyway(page)
+        page = opened_by(page, lambda: page.click("text=Its place on the map"))
         page.wait_for_selector("#marks text")
         assert page.inner_text("h1") == "The casebook as a map"
         assert page.url == f"{address}/map"
@@ -224,6 +226,47 @@ def test_from_a_query_to_its_place_and_to_a_case(drawn, book) -> None:
         assert page.url == f"{address}/map"  # a drag opens nothing
         page.evaluate(INKED)
         assert page.locator("#marks text").bounding_box()["x"] < before
+
+
+@sees
+def test_only_a_plain_answer_that_is_shown_has_a_place(drawn, book, tmp_path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, size=(300, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    place, chip = "#made a", "#made .drawn"
+    with served(book) as address, looking(address) as browser:
+        page = browser.page()
+        page.goto("/?where=diagnosis_1%3DMalignant")
+        page.wait_for_selector("#filters details", state="attached")
+        hits = searched(page, lambda: drop(page, read_dataset(drawn).rows[0].image))
+        show_anyway(page)
+        assert page.locator(place).count() == 0
+        searched(page, lambda: page.click("#clear-filters"))
+        assert page.locator(place).is_visible()
+        searched(page, lambda: page.click(f"#like-{hits[0]}"))
+        assert page.locator(place).count() == 0
+        searched(page, lambda: page.set_input_files("#file", tmp_path / "noise.png"))
+        assert page.locator(f"{place}, {chip}").count() == 0
+        page.click("#anyway")
+        assert page.locator(place).is_visible()
+        assert page.locator(chip).is_visible()
+
+
+@sees
+def test_a_touched_case_is_seen(book) -> None:
+    with served(book) as address, looking(address) as browser:
+        page = browser.page(width=360, height=740, touch=True)
+        opened(page)
+        page.focus("#plane")
+        page.keyboard.press("0")
+        chosen(page)
+        ring = page.locator(".ring").bounding_box()
+        page.reload()
+        page.wait_for_selector("#legend .n")
+        page.touchscreen.tap(ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2)
+        chosen(page)
+        page.wait_for_function(
+            "() => document.querySelector('#chosen').getBoundingClientRect().bottom <= innerHeight"
+        )
 
 
 @sees

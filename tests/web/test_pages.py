@@ -1,7 +1,6 @@
 """The pages in a real browser, over a real server and a casebook of drawn lesions."""
 
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,7 +14,16 @@ from dermtwin.datasets import read_dataset
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra 'dev'")
 
-from looking import CHROMIUM, drop, looking, searched, served, settled, show_anyway  # noqa: E402
+from looking import (  # noqa: E402
+    CHROMIUM,
+    drop,
+    looking,
+    opened_by,
+    searched,
+    served,
+    settled,
+    show_anyway,
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look with")
 
@@ -23,15 +31,6 @@ PASSWORD = "a drawn lesion"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 NEW = "PAGE_0000001"
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory) -> Path:
-    """A picture of a lesion that the casebook does not hold."""
-    folder = tmp_path_factory.mktemp("photograph")
-    dermtwin.draw(folder / "lesions", lesions_per_class=1, seed=77)
-    (row, *_) = read_dataset(folder / "lesions").rows
-    return row.image.rename(folder / "photograph.jpg")
 
 
 def test_from_a_dropped_picture_to_a_forgotten_case(drawn, book, photograph) -> None:
@@ -59,8 +58,10 @@ def test_from_a_dropped_picture_to_a_forgotten_case(drawn, book, photograph) -> 
 
         _see_others(page)
 
-        page.click(f".hit a >> text={first[0]}")
+        # A case opens beside the search, which stays: the picture is kept nowhere else.
+        asking, page = page, opened_by(page, lambda: page.click(f".hit a >> text={first[0]}"))
         page.wait_for_selector("#record dd")
+        assert settled(asking) == first
         assert first[0] in page.inner_text("#record")
         assert first[0] not in searched(page, lambda: page.click("text=Find similar cases"))
         assert urlsplit(page.url).query == f"case={first[0]}"
@@ -83,8 +84,10 @@ def test_from_a_dropped_picture_to_a_forgotten_case(drawn, book, photograph) -> 
 
 def _see_others(page) -> None:
     more = page.locator(".hit button[aria-expanded]").first
-    more.click()
+    more.dblclick()
     page.wait_for_selector(".hit .thumbnails img")
+    page.wait_for_function("() => !document.querySelector('.hit [aria-busy=true]')")
+    assert page.locator(".hit .thumbnails").count() == 1
     wanted = int(more.inner_text().split()[0])
     assert page.locator(".hit .thumbnails img").count() == wanted
     more.click()
@@ -124,9 +127,14 @@ def test_no_cases_of_another_picture_stand_beside_one_that_failed(
         page.context.set_offline(True)
         page.check("#every-image")
         _see_failed(page, "does not answer")
+        assert "cases of the question before" in page.inner_text("#problem")
         assert page.locator(".hit").first.is_visible()
         page.context.set_offline(False)
-        searched(page, lambda: page.uncheck("#every-image"))
+        searched(page, lambda: page.click("#again"))
+        assert page.locator("#problem").is_hidden()
+        page.wait_for_selector("#count:has-text('pass the filters')")
+        assert searched(page, lambda: page.uncheck("#every-image")) == first
+        _steer_without_answer(page, book, first)
 
         page.click(".hit .open >> nth=0")
         page.wait_for_selector(".panes")
@@ -140,6 +148,32 @@ def test_no_cases_of_another_picture_stand_beside_one_that_failed(
         _see_failed(page, "does not answer")
         _see_nothing_found(page)
         page.context.set_offline(False)
+
+
+def _steer_without_answer(page, book, first) -> None:
+    """A step that gets no answer is not taken; it can be tried again."""
+    pressed = ".hit [aria-pressed=true], #undo"
+    page.context.set_offline(True)
+    page.click(f"#like-{first[4]}")
+    _see_failed(page, "does not answer")
+    assert "question before" not in page.inner_text("#problem")
+    assert page.locator("#again").is_visible()
+    assert page.evaluate("document.querySelector('#problem').getBoundingClientRect().top") >= 0
+    assert page.locator(pressed).count() == 0
+    page.click("#box")
+    _see_failed(page, "does not answer")
+    page.wait_for_selector("#region", state="detached")
+    page.context.set_offline(False)
+    searched(page, lambda: page.click("#again"))
+    assert page.locator("#region").count() == 1
+    assert searched(page, lambda: page.click("#undo")) == first
+    dermtwin.forget(case=first[5], casebook=book)
+    page.click(f"#like-{first[5]}")
+    _see_failed(page, "not in the casebook")
+    assert page.locator(pressed).count() + page.locator("#again").count() == 0
+    searched(page, lambda: page.click(f"#like-{first[4]}"))
+    assert page.locator(".chips button").count() == 2
+    first[:] = searched(page, lambda: page.click("#undo"))
 
 
 def test_the_form_says_what_became_of_a_case(drawn, book) -> None:
@@ -316,8 +350,7 @@ def test_who_may_not_is_told_so(drawn, book) -> None:
         page.goto("/")
         assert page.locator("nav a").all_inner_texts() == ["Search", "Cases", "Map"]
         page.click("text=Sign out")
-        # What the page was still asking for may lead there too, with where to go afterwards.
-        page.wait_for_url(lambda url: urlsplit(url).path == "/login")
+        page.wait_for_url("**/login")
         page.goto("/")
         assert urlsplit(page.url).path == "/login"
 
@@ -372,9 +405,10 @@ def test_everybody_can_use_every_page(book, photograph, theme) -> None:
             page.keyboard.press("Space")
         hits = searched(page, lambda: chooser.value.set_files(photograph))
         show_anyway(page)
+        searched(page, lambda: page.click(f"#unlike-{hits[4]}"))
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         _check(page)
-        page.focus("#hits-title + ol button >> nth=0")
+        page.focus("#hits button >> nth=0")
         page.keyboard.press("Enter")
         page.wait_for_selector(".panes")
         _check(page)

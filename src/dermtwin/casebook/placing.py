@@ -109,7 +109,7 @@ def compare(case: Case, *, sha256: str, there: Record) -> Placed:
         return Placed(
             Outcome.DIFFERS,
             f"{case.isic_id} is in the casebook with another {', '.join(fields)}; "
-            "it was left as it is (--update takes the new values).",
+            "it was left as it is.",
         )
     return Placed(Outcome.ALREADY_THERE)
 

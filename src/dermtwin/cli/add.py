@@ -52,6 +52,8 @@ def command(
     )
     for warning in report.warnings:
         note(warning)
+    if report.differing:
+        note("With --update cases take over the values that differ.")
     for fault in report.faults:
         complain(str(fault))
     note(str(report))

@@ -38,7 +38,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         "--where",
-        help="Only cases with: sex=female, age_approx=40..60, diagnosis_1=Malignant, …",
+        help="Only cases with: sex=female, age_approx=40..60, diagnosis_1=Malignant, … A condition "
+        "with blanks stands in quotes.",
         metavar="FIELD=VALUE",
     ),
 ]

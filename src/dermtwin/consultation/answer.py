@@ -102,6 +102,7 @@ class Answer:
         hits: nearest first.
         base: the classes of all eligible cases.
         known: what was left out as the query's own.
+        left_out: how many cases here belong to that, whatever the filter.
         neighbours: what the hits say together.
         trust: how far to trust all this.
         view: what was compared of the picture, for a person: uint8 [320, 320, 3].
@@ -121,6 +122,7 @@ class Answer:
     hits: tuple[FoundCase, ...]
     base: Share
     known: Exclusion
+    left_out: int
     neighbours: Neighbours
     trust: Trust
     view: Rgb = field(compare=False, repr=False)
@@ -149,6 +151,7 @@ class Answer:
             "remarks": list(self.remarks),
             "eligible": self.eligible,
             "known": {name: sorted(values) for name, values in known.items()},
+            "left_out": self.left_out,
             "trust": self.trust.to_json(),
             "neighbours": self.neighbours.to_json(k=self.k),
             "hits": [found.to_json() for found in self.hits],
@@ -165,7 +168,8 @@ class Answer:
             f"Eligible: {self.eligible:,} cases, {self.base}: the base rate.",
         ]
         if own := self._own():
-            lines.append(f"Left out as the picture's own: {own}.")
+            cases = "1 case" if self.left_out == 1 else f"{self.left_out:,} cases"
+            lines.append(f"Left out as the picture's own: {cases} ({own}).")
         return tuple(lines)
 
     def _together(self) -> Iterator[str]:
@@ -174,6 +178,8 @@ class Answer:
         share = self.neighbours.malignant
         doubt = "" if self.neighbours.is_calibrated else "; not calibrated for such a question"
         yield f"{self.neighbours.text}."
+        if self.neighbours.is_foregone:
+            return
         yield (
             f"Weighted by closeness: {share.share:.0%} malignant (95 % interval {share.low:.0%} to "
             f"{share.high:.0%}{doubt})."

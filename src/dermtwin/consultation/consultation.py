@@ -324,6 +324,7 @@ class Consultation:
             ),
             base=Share.of_tally(base),
             known=question.own,
+            left_out=_left_out(snapshot, question.own),
             neighbours=_together(settled, question, encoder_id=source.encoder.id),
             trust=Trust.of(
                 [
@@ -386,6 +387,12 @@ def _whole(look: Look, data: bytes, *, name: str) -> Rgb:
     if look.decoded is not None and min(look.decoded.shape[:2]) >= SHOWN_SIDE:
         return look.decoded
     return decode(data, name=name, at_least=SHOWN_SIDE)
+
+
+def _left_out(snapshot: Snapshot, own: Exclusion) -> int:
+    """How many cases are the picture's own; a name that no case has leaves out none."""
+    others = snapshot.tally("diagnosis_1", exclude=own) if own else {None: len(snapshot)}
+    return len(snapshot) - sum(others.values())
 
 
 def _usual(encoder: Encoder) -> Mapping[str, float]:

@@ -90,10 +90,17 @@ class Neighbours:
         return self.of * self.malignant.base
 
     @property
+    def is_foregone(self) -> bool:
+        """Whether the filter alone tells how many are malignant: none, or all that came back."""
+        return self.is_filtered and self.malignant.base in (0, 1)
+
+    @property
     def text(self) -> str:
         """How many were malignant, and how many chance would give, in words."""
         if not self.of:
             return "No case came back."
+        if self.is_foregone:
+            return f"{'Only' if self.malignant.base else 'No'} malignant cases pass the filter"
         where = "among the cases that pass the filter" if self.is_filtered else "in this casebook"
         expected = f"{self.expected:.0f}" if self.expected >= 1 else f"{self.expected:.1f}"
         unclear = f"; {self.unclear} neither malignant nor benign" if self.unclear else ""
@@ -110,7 +117,7 @@ class Neighbours:
         return {
             "k": k,
             "calibrated": self.is_calibrated,
-            "malignant": whole | malignant,
+            "malignant": whole | malignant | {"foregone": self.is_foregone},
             "diagnoses": [
                 {"diagnosis": each.name, "malignancy": each.malignancy} | _numbers(each.portion)
                 for each in self.diagnoses

@@ -188,10 +188,7 @@ def _check_value(name: str, value: Value) -> None:
 
 
 def _unknown_value(name: str, value: str, vocabulary: Collection[str]) -> SettingsError:
-    return SettingsError(
-        f"{name} is never {value!r}; did you mean {nearest(value, vocabulary)!r}? "
-        "Quote a value with blanks in the shell."
-    )
+    return SettingsError(f"{name} is never {value!r}; did you mean {nearest(value, vocabulary)!r}?")
 
 
 def nearest(word: str, words: Collection[str]) -> str:

@@ -120,9 +120,11 @@ class _NoRedirects(HTTPRedirectHandler):
         """Follow nothing."""
 
 
-def _together(neighbours: Mapping[str, Any]) -> tuple[str, str]:
+def _together(neighbours: Mapping[str, Any]) -> tuple[str, ...]:
     """As `Answer.summary` says it."""
     said = neighbours["malignant"]
+    if said.get("foregone"):
+        return (f"{said['text']}.",)
     share, low, high = (float(said[name]) for name in ("share_weighted", "low", "high"))
     doubt = "" if neighbours["calibrated"] else "; not calibrated for such a question"
     return (

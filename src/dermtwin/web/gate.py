@@ -59,6 +59,14 @@ class Permission(StrEnum):
     USERS = "users"
 
 
+_DOES: Mapping[Permission, str] = {
+    Permission.SEARCH: "search",
+    Permission.LOOK: "look at cases",
+    Permission.ADD: "add cases",
+    Permission.FORGET: "forget cases",
+    Permission.AUDIT: "see the audit log",
+    Permission.USERS: "see or change users",
+}
 _VIEWER = frozenset({Permission.SEARCH, Permission.LOOK})
 _RIGHTS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
@@ -102,8 +110,8 @@ class _Needs:
             raise _nobody()
         if not person.may(self.permission):
             raise ProblemError(
-                f"{person.name} is {person.role} here and may not {self.permission}; "
-                "ask an admin of this casebook.",
+                f"{'a token' if person.token else 'a user'} with the role {person.role} may not "
+                f"{_DOES[self.permission]} here; ask an admin of this casebook.",
                 status=HTTPStatus.FORBIDDEN,
             )
         return person

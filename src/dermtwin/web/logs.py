@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi.responses import Response, StreamingResponse
 
-from dermtwin.casebook import auditing, extract
+from dermtwin.casebook import accounts, auditing, extract
 from dermtwin.casebook.extract import Asked, AuditEntry
 from dermtwin.errors import CasebookError, SettingsError
 from dermtwin.verbs.audit import period
@@ -32,13 +32,14 @@ def asked_for(service: Service, person: Person, given: Mapping[str, str | None])
 
     Raises:
         SettingsError: a time that cannot be read, or a patient without a name.
-        ProblemError: no such case or patient (404).
+        ProblemError: no such case, patient or user (404).
     """
     wanted = {name: (value or "").strip() or None for name, value in given.items()}
     if given.get("patient") is not None and wanted["patient"] is None:
         # Without the name it would be everybody's entries, and they are handed over.
         raise SettingsError("an extract of one patient needs the patient's name; give it.")
     since, until = period(wanted.pop("since", None), wanted.pop("until", None))
+    _refuse_nobody(service, wanted.get("user"))
     with service.casebook.reading() as connection:
         try:
             found = extract.asked(connection, since=since, until=until, **wanted)
@@ -50,6 +51,16 @@ def asked_for(service: Service, person: Person, given: Mapping[str, str | None])
             details = {"entries": count}
             auditing.note(connection, verb="audit", who=person.name, details=details)
     return found
+
+
+def _refuse_nobody(service: Service, name: str | None) -> None:
+    """Refuse a mistyped name: that it did nothing would read as if somebody had done nothing."""
+    if name is None or accounts.account(service.casebook, name) is not None:
+        return
+    with service.casebook.reading() as connection:
+        # Who was removed, or came by the command line, has no account.
+        if not extract.entries(connection, extract.asked(connection, user=name), limit=1):
+            raise missing(f"the log names nobody {name!r}, and no user is called so; check it.")
 
 
 def as_csv(service: Service, wanted: Asked) -> Response:

@@ -164,7 +164,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     # The input itself is not repeated: it may be a name, or an image.
     places = "; ".join(
         f"{'.'.join(str(place) for place in each['loc'][1:]) or each['loc'][0]}: "
-        f"{each['msg'].lower()}"
+        f"{each['msg'][:1].lower()}{each['msg'][1:]}"
         for each in error.errors()[:5]
     )
     return answer(request, Problem.of(422, f"the request cannot be used ({places}); mend it."))

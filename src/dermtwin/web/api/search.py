@@ -58,6 +58,7 @@ _SEARCH_EXAMPLE = {
     "gallery_version": 10015,
     "ms": 34.2,
     "eligible": 10015,
+    "left_out": 0,
     "map": {"x": -12.5, "y": 31.0},
     "trust": {"level": "usable", "reasons": []},
     "neighbours": {
@@ -130,7 +131,12 @@ def search(  # noqa: PLR0913 - the form's fields
             answer = consultation.ask_case(case, **asked)
         else:
             answer = consultation.ask(data, name=name_of(image), **asked)
-    return JSONResponse(_told(answer, service=service, person=person))
+    content = _told(answer, service=service, person=person)
+    if patient_id and person.role is not Role.ADMIN:
+        # Whether a patient has cases here is for those who may see their name.
+        content["left_out"] = None
+        content["known"].pop("lesion_id", None)
+    return JSONResponse(content)
 
 
 @router.post("/compare", summary="See which regions make a picture and a case near.")

@@ -3,18 +3,19 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from dermtwin.casebook import auditing, extract
 from dermtwin.errors import DermtwinError
 from dermtwin.web import logs
 from dermtwin.web.gate import Auditor, Person
-from dermtwin.web.pages.shell import page
+from dermtwin.web.pages.shell import page, sentence
 from dermtwin.web.service import of
 
 router = APIRouter(prefix="/admin/audit")
 
 _AT_ONCE = 100
+_SEE_OTHER = 303
 Text = Annotated[str, Query()]
 Shape = Literal["page", "csv", "lines"]
 
@@ -36,6 +37,13 @@ def audit(  # noqa: PLR0913 - the filter's fields
     """The entries that meet every condition, the newest first."""
     asked = {"case": case, "user": user, "verb": verb, "since": since, "until": until}
     return _answer(request, person, asked, before=before, check=check, shape=shape)
+
+
+@router.get("/patient")
+def to_the_log(person: Auditor) -> Response:
+    """Back to the form, for whoever comes by the address of its answer."""
+    del person
+    return RedirectResponse("/admin/audit", _SEE_OTHER)
 
 
 @router.post("/patient")
@@ -63,7 +71,7 @@ def _answer(  # noqa: PLR0913 - a page's place and form
     try:
         wanted = logs.asked_for(service, person, asked)
     except DermtwinError as error:
-        return _draw(request, status=422, asked=asked, problem=error)
+        return _draw(request, status=422, asked=asked, problem=sentence(error))
     if shape != "page":
         return (logs.as_csv if shape == "csv" else logs.as_lines)(service, wanted)
     with service.casebook.reading() as connection:

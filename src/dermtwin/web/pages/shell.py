@@ -1,5 +1,6 @@
 """What every page is drawn with: who asks, what they may do, and where they can go."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,3 +42,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     }
     templates = of(request).templates
     return templates.TemplateResponse(request, template, shown | values, status_code=status)
+
+
+def sentence(said: object) -> str:
+    """What went wrong as people write it: with a capital letter, unless a name comes first."""
+    return re.sub(r"^[a-z]+(?= )", lambda found: found[0].capitalize(), str(said))

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from dermtwin.casebook.accounts import LOCKED, WRONG_TRIES
-from dermtwin.web.pages.shell import page
+from dermtwin.web.pages.shell import page, sentence
 from dermtwin.web.problems import Problem
 from dermtwin.web.service import of
 from dermtwin.web.sessions import safe_next
@@ -18,6 +18,9 @@ _WRONG = (
     "Name and password do not open anything here. After "
     f"{WRONG_TRIES} wrong passwords in a row a name is locked for "
     f"{round(LOCKED.total_seconds() / 60)} minutes."
+)
+_ENDED = (
+    "You are not signed in, or your session ended; nothing was changed. Sign in, then do it again."
 )
 
 
@@ -43,11 +46,12 @@ def login_page(
 def error_page(request: Request, problem: Problem) -> Response:
     """A problem for a person."""
     heading = {
+        HTTPStatus.UNAUTHORIZED: "Nobody is signed in",
         HTTPStatus.FORBIDDEN: "Not allowed",
         HTTPStatus.NOT_FOUND: "Nothing here",
         HTTPStatus.TOO_MANY_REQUESTS: "Too many requests",
     }.get(HTTPStatus(problem.status), "This did not work")
-    sentence = problem.detail[:1].upper() + problem.detail[1:]
-    return page(
-        request, "problem.html.j2", status=problem.status, heading=heading, problem=sentence
-    )
+    is_unknown = problem.status == HTTPStatus.UNAUTHORIZED
+    said = _ENDED if is_unknown else sentence(problem.detail)
+    shown = {"heading": heading, "problem": said, "signs_in": is_unknown}
+    return page(request, "problem.html.j2", status=problem.status, **shown)

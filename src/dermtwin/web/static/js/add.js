@@ -14,14 +14,23 @@ byId("image").addEventListener("change", () => {
 // A browser shows no TIFF.
 preview.addEventListener("error", () => { preview.hidden = true; });
 
+/** A diagnosis is one of the list, or none. */
+byId("diagnosis").addEventListener("input", ({ target }) => {
+  const known = levels().join(" > ");
+  const isThere = [...byId("diagnoses").options].some((each) => each.value === known);
+  target.setCustomValidity(!known || isThere ? "" : "No diagnosis is called so; choose one from the list.");
+});
+
+/** The diagnosis as its levels, the widest first. */
+const levels = () => byId("diagnosis").value.split(">").map((each) => each.trim()).filter(Boolean);
+
 /** The filled fields; the diagnosis as its levels. */
 function filled() {
   const body = new FormData();
   for (const [name, value] of new FormData(form)) {
     if (value instanceof File || value.trim()) body.append(name, value instanceof File ? value : value.trim());
   }
-  const levels = byId("diagnosis").value.split(">").map((each) => each.trim()).filter(Boolean);
-  levels.slice(0, 5).forEach((level, at) => body.append(`diagnosis_${at + 1}`, level));
+  levels().slice(0, 5).forEach((level, at) => body.append(`diagnosis_${at + 1}`, level));
   return body;
 }
 
@@ -51,7 +60,7 @@ form.addEventListener("submit", async (event) => {
     byId("done").focus();
   } catch (error) {
     tell(error.message);
-    byId("problem").scrollIntoView({ block: "nearest" });
+    byId("problem").focus();
   } finally {
     button.disabled = false;
   }

@@ -1,4 +1,6 @@
 // Requests to the API. A problem document (RFC 9457) becomes a Problem with its sentence.
+import { ENDED } from "./dom.js";
+import { inWords } from "./words.js";
 
 export const API = "/api/v1";
 
@@ -18,13 +20,12 @@ export async function ask(path, { method = "GET", body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The server does not answer; look whether it still runs, then try again.", 0);
   }
-  if (response.status === 401) {
-    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-  }
+  // The page stays, with the picture or the form that is filled in.
+  if (response.status === 401) throw new Problem(ENDED, 401);
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (response.ok) return answer;
   const said = typeof answer?.detail === "string" ? answer.detail : null;
-  throw new Problem(said ?? `The server could not do this (${response.status}).`, response.status);
+  throw new Problem(said ? inWords(said) : `The server could not do this (${response.status}).`, response.status);
 }
 
 /** The address of a case in the API. */

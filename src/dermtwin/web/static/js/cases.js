@@ -2,11 +2,12 @@
 // whoever comes back from a case finds the same page.
 import { ask, caseOf } from "./api.js";
 import { byId, debounced, h, tell } from "./dom.js";
-import { eligible, Filters } from "./filters.js";
+import { clearFilters, eligible, Filters } from "./filters.js";
 import { classMark, classOf, diagnosisOf, patientOf, thousands } from "./words.js";
 
 const AT_ONCE = 48;
 const FIRST = Object.freeze({ after: null, before: null });
+const SCROLLED = "cases-scrolled";
 
 const address = new URLSearchParams(location.search);
 let order = address.get("order") === "name" ? "name" : "newest";
@@ -113,9 +114,18 @@ async function start() {
     return;
   }
   byId("order").addEventListener("change", () => { order = byId("order").value; changed(); });
-  byId("clear-filters").addEventListener("click", () => filters.clear());
+  byId("clear-filters").addEventListener("click", () => clearFilters(filters));
   byId("clear-filters").hidden = filters.where.length === 0;
   await load();
+  scrollBack();
+}
+
+/** Whoever comes back finds the cases where they were: the browser looks for its place before they are there. */
+function scrollBack() {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  const [left, y] = JSON.parse(sessionStorage.getItem(SCROLLED)) ?? [];
+  if (type === "back_forward" && left === location.href) scrollTo(0, y);
+  addEventListener("pagehide", () => sessionStorage.setItem(SCROLLED, JSON.stringify([location.href, scrollY])));
 }
 
 start();

@@ -13,7 +13,9 @@ export class Comparison {
   constructor(dialog, { query }) {
     this.dialog = dialog;
     this.query = query;
+    this.asking = null;
     dialog.addEventListener("keydown", (event) => this.key(event));
+    dialog.addEventListener("close", () => this.asking?.abort());
   }
 
   async open(hit) {
@@ -28,24 +30,27 @@ export class Comparison {
     this.dialog.showModal();
     const form = this.query();
     form.set("with", hit.isic_id);
+    this.asking?.abort();
+    this.asking = new AbortController();
     try {
-      const comparison = await ask("/compare", { method: "POST", body: form });
+      const comparison = await ask("/compare", { method: "POST", body: form, signal: this.asking.signal });
       wait.replaceWith(...this.parts(hit, comparison));
       this.paint();
       this.place();
     } catch (error) {
+      if (error.name === "AbortError") return; // another case is looked at by now, or none
       wait.replaceWith(h("p", { class: "notice bad", role: "alert" }, error.message));
     }
   }
 
   parts(hit, comparison) {
-    const { similarity, distance, query, case: found } = comparison;
+    const { distance, query, case: found } = comparison;
     this.sides = [query, found].map((side) => this.pane(side));
     const strongest = Math.max(...[query, found].flatMap((side) => (side.regions ?? []).flat().map(Math.abs)), 1e-9);
     this.sides.forEach((side) => { side.strongest = strongest; });
     const hasRegions = this.sides.every((side) => side.regions);
     return [
-      h("p", { class: "sum" }, classMark(hit.diagnosis_1), ` · similarity ${similarity.toFixed(3)}, distance ${distance.toFixed(3)}`),
+      h("p", { class: "sum" }, classMark(hit.diagnosis_1), ` · similarity ${similarityOf(comparison)}, distance ${distance.toFixed(3)} from the picture`),
       h("div", { class: "beside" },
         h("div", {},
           h("div", { class: "panes" },
@@ -56,7 +61,7 @@ export class Comparison {
         h("div", {},
           h("h3", {}, "Record"),
           h("dl", { class: "record" }, ...recordRows(hit)),
-          h("p", { class: "row" }, h("a", { href: caseOf(hit.isic_id) }, "Open this case"), hit.notice ? h("span", { class: "drawn" }, hit.notice) : null))),
+          h("p", { class: "row" }, h("a", { href: caseOf(hit.isic_id), target: "_blank" }, "Open this case"), hit.notice ? h("span", { class: "drawn" }, hit.notice) : null))),
     ];
   }
 
@@ -190,6 +195,12 @@ export class Comparison {
     this.held.delete(event.pointerId);
     event.currentTarget.classList.remove("holding");
   }
+}
+
+/** Never 1.000 by rounding alone: that is left to what is equal. */
+function similarityOf({ similarity, distance }) {
+  const isEqual = distance.toFixed(3) === "0.000";
+  return (isEqual ? similarity : Math.min(similarity, 0.999)).toFixed(3);
 }
 
 function shareOf(event) {

@@ -23,10 +23,14 @@ function filled(element, attributes, children) {
   return element;
 }
 
+/** What is told where nobody is signed in any more. */
+export const ENDED = "Your session ended; sign in in another tab, then try again.";
+
 /** Show a sentence in the page's alert, or take it away. */
 export function tell(message) {
   const place = byId("problem");
-  place.textContent = message ?? "";
+  const signIn = h("a", { href: "/login", target: "_blank" }, "Sign in");
+  place.replaceChildren(message ?? "", ...(message === ENDED ? [" ", signIn] : []));
   place.hidden = !message;
 }
 

@@ -66,6 +66,7 @@ export class Filters {
         type: "button", class: "second", "aria-label": `Remove the filter ${text}`,
         onclick: (event) => {
           this.others.splice(this.others.indexOf(text), 1);
+          focusOn(event.currentTarget);
           event.currentTarget.parentElement.remove();
           this.changed();
         },
@@ -152,6 +153,15 @@ export class Filters {
     for (const part of this.parts.values()) part.tell();
   }
 }
+
+/** Take all conditions away, by a button that hides itself then. */
+export function clearFilters(filters) {
+  focusOn(document.getElementById("clear-filters"));
+  filters.clear();
+}
+
+/** The focus to the heading above what is about to go. */
+const focusOn = (element) => element.closest("details").querySelector("summary").focus();
 
 /** How many cases pass. */
 export async function eligible(where, signal) {

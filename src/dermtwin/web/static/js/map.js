@@ -22,6 +22,7 @@ let map = null;
 let plane = null;
 let chosen = -1;
 let moved = 0;
+let isFinger = false;
 
 async function start() {
   try {
@@ -103,6 +104,7 @@ function pressed(event) {
   frame.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, at(event));
   if (pointers.size === 1) moved = 0;
+  isFinger = event.pointerType === "touch";
 }
 
 function pointed(event) {
@@ -174,6 +176,8 @@ const tellChosen = debounced(() => {
     h("img", { src: `${API}${caseOf(isicId)}/thumbnail`, alt: "" }),
     h("p", {}, h("a", { href: caseOf(isicId) }, isicId)),
     h("p", {}, classPart(name, ink)));
+  // On a small screen the case stands below the map.
+  if (isFinger) byId("chosen").scrollIntoView({ block: "nearest" });
 }, 150);
 
 function drawMarks() {

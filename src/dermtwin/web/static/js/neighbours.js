@@ -10,11 +10,12 @@ export function neighboursPart(neighbours) {
   const { count, of, share_weighted: share, low, high } = malignant;
   const together = { name: "Malignant, together", malignancy: "Malignant", count, share, low, high, base: of ? malignant.expected / of : 0 };
   const each = diagnoses.map((one) => ({ ...one, name: one.diagnosis ?? "no diagnosis recorded" }));
-  const rows = [together, ...each].filter((one) => one.share !== null).map(row);
+  // Where the filter alone tells the class, its share says nothing.
+  const rows = [...(malignant.foregone ? [] : [together]), ...each].filter((one) => one.share !== null).map(row);
   return [
     h("p", { class: "sentence" }, `${malignant.text}.`.replace(/\.\.$/, ".")),
     h("table", { class: "shares" },
-      h("caption", {}, "The nearer a case, the more it counts. These are no probabilities of a diagnosis."),
+      h("caption", {}, "The nearer a case, the more it counts; one case at the base rate is added, so that few cases do not read as 0 or 100 %. These are no probabilities of a diagnosis."),
       h("thead", {}, h("tr", {},
         h("th", { scope: "col" }, "Diagnosis"), h("th", { scope: "col" }, h("span", { class: "unseen" }, "Bar")),
         h("th", { scope: "col", class: "number" }, "Share (95 %)"), h("th", { scope: "col", class: "number" }, "Base rate"))),
@@ -28,7 +29,7 @@ function row({ name, malignancy, count, share, low, high, base }) {
   return h("tr", {},
     h("th", { scope: "row" }, name, h("br"), h("span", { class: "small" }, classMark(malignancy), ` · ${count} ${count === 1 ? "case" : "cases"}`)),
     h("td", { class: "bar-cell" }, bar({ malignancy, share, low, high, base })),
-    h("td", { class: "number" }, percent(share), " ", h("span", { class: "small" }, `(${Math.round(100 * low)} – ${Math.round(100 * high)})`)),
+    h("td", { class: "number" }, h("span", { class: "number" }, percent(share)), " ", h("span", { class: "number small" }, `(${Math.round(100 * low)} – ${Math.round(100 * high)})`)),
     h("td", { class: "number base-cell" }, percent(base)));
 }
 

@@ -86,8 +86,8 @@ export class Picture {
           region ? "Compare the whole" : "Search by a part"),
         h("button", { type: "button", id: "other", class: "second", onclick: () => this.onother() }, "Another picture")),
       h("p", { class: "small", id: "box-help" }, region
-        ? "Arrow keys move the box, with Shift they size it; Enter searches, Escape takes it away."
-        : "Draw a box on the compared view to search by that part only."));
+        ? "Drag the box to move it, beside it to draw another. Arrow keys move it, with Shift they size it; Enter searches, Escape takes it away."
+        : "Draw a box on the compared view to search by that part only; with a finger, press Search by a part first."));
     if (region) this.placeBox();
     if (keep) (byId(keep) ?? byId("box")).focus();
   }
@@ -150,7 +150,9 @@ export class Picture {
 
   /** Draw a box by pointer; inside a box that is there, move it. */
   draw(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
+    // A finger on the view scrolls the page; it draws only once a box was asked for.
+    if (event.pointerType === "touch" && !this.region) return;
     event.preventDefault();
     const bounds = this.view.getBoundingClientRect();
     const at = (each) => [
@@ -158,7 +160,9 @@ export class Picture {
       within((each.clientY - bounds.top) / bounds.height, 0, 1),
     ];
     const start = at(event);
-    const before = event.target === this.box ? [...this.region] : null;
+    const kept = this.region;
+    const before = event.target === this.box ? [...kept] : null;
+    const over = new AbortController();
     let drawn = false;
     const move = (each) => {
       const [x, y] = at(each);
@@ -169,13 +173,20 @@ export class Picture {
       this.placeBox();
     };
     const end = () => {
-      this.view.removeEventListener("pointermove", move);
+      over.abort();
       if (drawn) this.onregion(this.region);
     };
+    // The browser took the pointer, to scroll: nothing was drawn.
+    const cancel = () => {
+      over.abort();
+      this.region = kept;
+      if (kept) this.placeBox();
+      else this.box?.remove();
+    };
     this.view.setPointerCapture(event.pointerId);
-    this.view.addEventListener("pointermove", move);
-    this.view.addEventListener("pointerup", end, { once: true });
-    this.view.addEventListener("pointercancel", end, { once: true });
+    for (const [kind, action] of Object.entries({ pointermove: move, pointerup: end, pointercancel: cancel })) {
+      this.view.addEventListener(kind, action, { signal: over.signal });
+    }
   }
 }
 

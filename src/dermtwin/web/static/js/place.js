@@ -1,11 +1,13 @@
-// Where the last query lies on the map: two numbers, kept in this tab alone, never in an address.
+// Where the last query lies on the map: two numbers, kept in this tab alone, never in an address, and
+// for whoever asked alone.
 
 const KEY = "place-on-map";
+const person = document.querySelector(".person")?.textContent ?? "";
 
 /** Remember a place, or that there is none; whether there is one to be looked at. */
 export function keepPlace(place) {
   try {
-    if (place) sessionStorage.setItem(KEY, JSON.stringify([place.x, place.y]));
+    if (place) sessionStorage.setItem(KEY, JSON.stringify([person, place.x, place.y]));
     else sessionStorage.removeItem(KEY);
   } catch {
     return false; // storage may be forbidden
@@ -13,11 +15,11 @@ export function keepPlace(place) {
   return Boolean(place);
 }
 
-/** The last query's place, [x, y]; null: none. */
+/** The place of this person's last query, [x, y]; null: none. */
 export function keptPlace() {
   try {
-    const kept = JSON.parse(sessionStorage.getItem(KEY));
-    return Array.isArray(kept) && kept.length === 2 && kept.every(Number.isFinite) ? kept : null;
+    const [who, ...place] = JSON.parse(sessionStorage.getItem(KEY)) ?? [];
+    return who === person && place.length === 2 && place.every(Number.isFinite) ? place : null;
   } catch {
     return null;
   }

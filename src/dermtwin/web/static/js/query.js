@@ -2,8 +2,8 @@
 import { API, ask, caseOf } from "./api.js";
 import { Comparison } from "./compare.js";
 import { byId, debounced, h, tell } from "./dom.js";
-import { eligible, Filters } from "./filters.js";
-import { hitPart } from "./hits.js";
+import { clearFilters, eligible, Filters } from "./filters.js";
+import { hitPart, scalePart } from "./hits.js";
 import { neighboursPart } from "./neighbours.js";
 import { listen, Picture } from "./picture.js";
 import { keepPlace } from "./place.js";
@@ -12,6 +12,8 @@ import { thousands } from "./words.js";
 const UNSTEERED = Object.freeze({ region: null, like: [], unlike: [] });
 
 const OWN = ["patient_id", "lesion_id"];
+
+const NONE = "No case passes the filters.";
 
 const address = new URLSearchParams(location.search);
 const state = {
@@ -26,6 +28,9 @@ const state = {
 let filters = null;
 let running = null;
 let counting = null;
+let isCounted = false;
+// What the cases that are shown answer: its answer, where it was steered, and the rest of what was asked.
+let last = null;
 
 const picture = new Picture(byId("query"), {
   onregion: (region) => steer({ region }),
@@ -72,18 +77,50 @@ async function search() {
   running = mine;
   byId("results").setAttribute("aria-busy", "true");
   byId("status").textContent = "Searching …";
+  const asked = question();
+  const { steering, before } = state;
   try {
-    const answer = await ask("/search", { method: "POST", body: question(), signal: mine.signal });
+    const answer = await ask("/search", { method: "POST", body: asked, signal: mine.signal });
     tell(null);
+    last = { answer, steering, before, unsteered: unsteered(asked) };
     show(answer);
+    if (filters && !isCounted) countSoon();
   } catch (error) {
     if (error.name === "AbortError") return;
     byId("status").textContent = "";
-    tell(error.message);
-    if (byId("answer").hidden) picture.unanswered();
+    failed(error, { asked, steering, before });
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
+}
+
+/** A question without its picture and its steering, as text. */
+const unsteered = (form) => JSON.stringify([...form].filter(([name]) => !["image", "region", "like", "unlike"].includes(name)));
+
+/** Say why no answer came. A step that got none is not taken, and what is still shown is told apart. */
+function failed(error, { asked, steering, before }) {
+  if (last) {
+    Object.assign(state, { steering: last.steering, before: last.before });
+    if (steering.region !== last.steering.region) picture.show(last.answer, state.steering.region);
+  } else picture.unanswered();
+  const isOld = last !== null && last.unsteered !== unsteered(asked);
+  tell(error.message);
+  byId("problem").append(...[
+    isOld ? h("p", {}, h("strong", {}, "These are the cases of the question before.")) : null,
+    isPassing(error) ? againPart({ steering, before }) : null].filter(Boolean));
+  byId("problem").scrollIntoView({ block: "nearest" });
+}
+
+/** Whether the same question may be answered later: the server was away or busy, or nobody signed in. */
+const isPassing = ({ status }) => !status || status === 401 || status === 429 || status >= 500;
+
+function againPart(step) {
+  const again = () => {
+    for (const id of ["query", "hits-title"]) byId(id).focus({ preventScroll: true });
+    Object.assign(state, step);
+    search();
+  };
+  return h("p", {}, h("button", { type: "button", class: "second", id: "again", onclick: again }, "Try again"));
 }
 
 const searchSoon = debounced(search, 200);
@@ -94,7 +131,9 @@ const countSoon = debounced(async () => {
   try {
     const count = await eligible(filters.where, counting.signal);
     byId("count").textContent = `${thousands(count)} ${count === 1 ? "case passes" : "cases pass"} the filters`;
+    isCounted = true;
   } catch (error) {
+    isCounted = false;
     if (error.name !== "AbortError") byId("count").textContent = error.message;
   }
 }, 150);
@@ -107,9 +146,11 @@ function show(answer) {
   byId("drop").hidden = true;
   picture.show(answer, state.steering.region);
   byId("steering").replaceChildren(...steeringPart());
-  byId("trust").replaceChildren(trustPart(answer.trust));
-  byId("behind").hidden = answer.trust.level === "refused" && !state.isShownAnyway;
-  byId("neighbours").replaceChildren(...(answer.hits.length ? neighboursPart(answer.neighbours) : [h("p", {}, "No case passes the filters.")]));
+  byId("trust").replaceChildren(answer.hits.length ? trustPart(answer.trust) : nonePart(answer.trust));
+  byId("behind").hidden = !isShown(answer);
+  byId("neighbours").replaceChildren(...neighboursPart(answer.neighbours));
+  byId("scale").replaceChildren();
+  scalePart(answer, { isSteered: isSteered() }).then((part) => { if (last?.answer === answer) byId("scale").replaceChildren(...part); });
   byId("hits").replaceChildren(...answer.hits.map((hit) => hitPart(hit, {
     liked: state.steering.like.includes(hit.isic_id),
     unliked: state.steering.unlike.includes(hit.isic_id),
@@ -118,7 +159,7 @@ function show(answer) {
     onopen: (each) => comparison.open(each),
   })));
   byId("made").replaceChildren(...madePart(answer));
-  byId("status").textContent = `${answer.hits.length} nearest cases of ${thousands(answer.eligible)} shown.`;
+  byId("status").textContent = answer.hits.length ? `${answer.hits.length} nearest cases of ${thousands(answer.eligible)} shown.` : NONE;
   if (focused !== document.body) refocus([byId(focused.id), wasChip ? byId("undo") : null, byId("hits-title"), byId("query")]);
 }
 
@@ -128,6 +169,17 @@ function refocus(elements) {
     if (document.activeElement !== document.body) return;
     each?.focus();
   }
+}
+
+const isShown = ({ hits, trust }) => hits.length > 0 && (trust.level !== "refused" || state.isShownAnyway);
+
+/** Nothing is wrong with the picture where only the filters leave no case. */
+function nonePart({ level, reasons }) {
+  const others = reasons.filter(({ code }) => code !== "none-eligible");
+  return h("section", { class: "notice warn", "aria-label": "How far to trust this answer", "data-level": level },
+    h("p", {}, h("strong", {}, NONE)),
+    others.length ? h("ul", {}, ...others.map((each) => h("li", {}, each.text))) : null,
+    filters?.where.length ? h("p", {}, h("button", { type: "button", class: "second", id: "loosen", onclick: () => filters.clear() }, "Clear the filters")) : null);
 }
 
 function trustPart({ level, reasons }) {
@@ -143,7 +195,7 @@ function trustPart({ level, reasons }) {
     reasons.length ? h("ul", {}, ...reasons.map((each) => h("li", {}, each.text))) : null,
     level === "refused" && !state.isShownAnyway ? h("p", {}, h("button", {
       type: "button", class: "second", id: "anyway",
-      onclick: () => { state.isShownAnyway = true; byId("behind").hidden = false; byId("anyway").remove(); byId("hits-title").focus(); },
+      onclick: () => { state.isShownAnyway = true; show(last.answer); byId("hits-title").focus(); },
     }, "Show the nearest cases anyway")) : null);
 }
 
@@ -166,13 +218,14 @@ function steeringPart() {
 }
 
 function steer(change) {
-  state.before.push(state.steering);
+  state.before = [...state.before, state.steering];
   state.steering = { ...state.steering, ...change };
   search();
 }
 
 function undoSteering() {
-  state.steering = state.before.pop() ?? UNSTEERED;
+  state.steering = state.before.at(-1) ?? UNSTEERED;
+  state.before = state.before.slice(0, -1);
   search();
 }
 
@@ -184,14 +237,22 @@ function marked(kind, isicId) {
   steer({ [kind]: now.includes(isicId) ? without(now) : [...now, isicId], [other]: without(state.steering[other]) });
 }
 
+/** What was left out as the picture's own; null where one may not know whether a patient has cases here. */
+function leftOut(count) {
+  if (count === null) return " If cases of this patient are there, they were left out.";
+  if (count) return ` ${thousands(count)} ${count === 1 ? "case" : "cases"} of the same image, lesion or patient ${count === 1 ? "was" : "were"} left out.`;
+  return OWN.some((name) => byId(name).value.trim()) ? " No case of this patient or lesion is in the casebook." : "";
+}
+
 function madePart(answer) {
-  const known = Object.values(answer.known ?? {}).flat().length;
   const parts = [
     `${answer.query}: ${thousands(answer.eligible)} eligible cases, ${Math.round(answer.ms)} ms, encoder ${answer.encoder.slice(0, 12)}, casebook version ${answer.gallery_version}.`,
-    known ? " What belongs to the same image, lesion or patient was left out." : "",
+    leftOut(answer.left_out),
   ];
-  if (keepPlace(answer.map)) parts.push(" ", h("a", { href: "/map" }, "Its place on the map"), ".");
-  if (answer.hits.some((hit) => hit.notice)) parts.push(h("br"), h("span", { class: "drawn" }, answer.hits.find((hit) => hit.notice).notice));
+  // Filters and steering move the place with the hits; and what was refused has none.
+  const isPlain = isShown(answer) && !isSteered() && !filters?.where.length && !state.everyImage;
+  if (keepPlace(isPlain ? answer.map : null)) parts.push(" ", h("a", { href: "/map", target: "_blank", rel: "opener" }, "Its place on the map"), ".");
+  if (isShown(answer) && answer.hits.some((hit) => hit.notice)) parts.push(h("br"), h("span", { class: "drawn" }, answer.hits.find((hit) => hit.notice).notice));
   return parts;
 }
 
@@ -199,6 +260,7 @@ function begin(source) {
   state.steering = UNSTEERED;
   state.before = [];
   state.isShownAnyway = false;
+  last = null;
   state.file = typeof source === "string" ? null : source;
   state.case = typeof source === "string" ? source : null;
   tell(null);
@@ -229,8 +291,8 @@ async function start() {
   byId("k").addEventListener("input", () => { byId("k-shown").textContent = byId("k").value; });
   byId("k").addEventListener("change", () => { state.k = Number(byId("k").value); keepAddress(); search(); });
   byId("every-image").addEventListener("change", () => { state.everyImage = byId("every-image").checked; keepAddress(); search(); });
-  byId("clear-filters").addEventListener("click", () => filters.clear());
-  for (const name of OWN) byId(name).addEventListener("change", search);
+  byId("clear-filters").addEventListener("click", () => clearFilters(filters));
+  for (const name of OWN) byId(name).addEventListener("change", () => search());
   listen(begin);
   try {
     filters = await Filters.open(byId("filters"), { where: address.getAll("where"), onchange: changed });

@@ -12,6 +12,15 @@ const LABELS = {
   image_type: "Image type", attribution: "Attribution", copyright_license: "Licence",
 };
 
+/** A problem's sentence for people: fields by their labels, and a capital letter unless a name comes first. */
+export function inWords(said) {
+  const labelled = said.replace(/(?<!')\b[a-z]+(?:_[a-z0-9]+)+\b(?![='])/g, (name) => {
+    const label = LABELS[name]?.replace(",", "") ?? name;
+    return label[0].toLowerCase() + label.slice(1);
+  });
+  return labelled.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1));
+}
+
 /** The name of a CSS class for `diagnosis_1`. */
 export const classOf = (malignancy) => CLASSES[malignancy] ?? "other";
 
