@@ -183,7 +183,7 @@ def _settings_told(label: str, runs: Iterable[Result]) -> str:
     files = sorted({run["settings"]["file"] for run in runs})
     seen = [run["pictures"] for run in runs if run["pictures"]] or [0]
     sizes = sorted({run["size"] for run in runs})
-    version = label.split("-")[-2]
+    *_, version, _ = label.split("-")  # as scripts/ablation.py puts it together
     return (
         f"`{', '.join(files)}` (SHA-256 `{version}…`), {_range(seen)} pictures seen, "
         f"{', '.join(map(str, sizes))} pixels"

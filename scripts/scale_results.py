@@ -120,7 +120,8 @@ answer in every process. That waits for the server's next time tick (`proxy.time
 - Deleted rows go from every answer at once, but their bytes stay in Milvus's segments and log until
   it compacts and collects them (`dataCoord.gc.dropTolerance`, `rocksmq.retentionTimeInMinutes` or
   the message queue's own). Set these short, and count them into what you promise a patient.
-- `tally` counts by fields with a closed vocabulary only, one count a value.
+- `tally` counts by fields with a closed vocabulary only, one count a value; a value outside
+  of it, which a table may hold, costs one question more.
 
 ## The arithmetic, checked
 

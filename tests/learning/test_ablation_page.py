@@ -78,9 +78,9 @@ def test_seeds_are_averaged_and_the_interval_is_that_of_the_first(tmp_path) -> N
 
 
 def test_other_settings_stand_apart(tmp_path) -> None:
-    put(tmp_path, "source-rosendahl", label="base-40", value=0.9)
+    put(tmp_path, "source-rosendahl", label="base-d242-40k", value=0.9)
     page = page_of(tmp_path, tmp_path / "page.md")
-    assert "### With `base.toml`, 15,552 pictures seen, 96 pixels" in page
+    assert "### With `base.toml` (SHA-256 `d242…`), 15,552 pictures seen, 96 pixels" in page
     assert "nothing has been run yet" in page
 
 
