@@ -324,7 +324,7 @@ class Consultation:
             ),
             base=Share.of_tally(base),
             known=question.own,
-            left_out=_left_out(snapshot, question.own),
+            left_out=_left_out(snapshot, question, eligible=base),
             neighbours=_together(settled, question, encoder_id=source.encoder.id),
             trust=Trust.of(
                 [
@@ -389,9 +389,14 @@ def _whole(look: Look, data: bytes, *, name: str) -> Rgb:
     return decode(data, name=name, at_least=SHOWN_SIDE)
 
 
-def _left_out(snapshot: Snapshot, own: Exclusion) -> int:
+def _left_out(snapshot: Snapshot, question: Question, *, eligible: Mapping[Any, int]) -> int:
     """How many cases are the picture's own; a name that no case has leaves out none."""
-    others = snapshot.tally("diagnosis_1", exclude=own) if own else {None: len(snapshot)}
+    if not question.own:
+        return 0
+    # Without a filter the eligible cases are all others.
+    others = (
+        eligible if question.filter is None else snapshot.tally("diagnosis_1", exclude=question.own)
+    )
     return len(snapshot) - sum(others.values())
 
 

@@ -20,6 +20,7 @@ from dermtwin.vocabulary import FIELDS, Case, vocabulary_of
 Value = str | int
 
 _NUMBERS = frozenset({"age_approx"})
+_DIGITS = 3  # of the years that somebody has lived
 # A name of a clinic may hold commas, and no list says which; so its text is always one value.
 _WHOLE_TEXTS = frozenset({"attribution"})
 
@@ -146,9 +147,6 @@ def _number(name: str, text: str) -> int | None:
             f"{name}=40..60."
         )
     return int(text) if text else None
-
-
-_DIGITS = 3  # of the years that somebody has lived
 
 
 def _parse_texts(name: str, text: str) -> list[str]:

@@ -82,7 +82,7 @@ class TrainingImages:
         )
         return hashlib.sha256("\n".join([self.fingerprint, *levels]).encode()).hexdigest()
 
-    def refuse_unseen(self, unseen: "TrainingImages") -> None:
+    def refuse_shared(self, unseen: "TrainingImages") -> None:
         """Stop where images to measure on show what is learnt from here.
 
         Raises:

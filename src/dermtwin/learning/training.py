@@ -118,7 +118,7 @@ def _material(
     if validation is None:
         return Material(examples(images), None)
     unseen = load_images(validation, spec, preparation=prepared, track=track)
-    images.refuse_unseen(unseen)
+    images.refuse_shared(unseen)
     return Material(examples(images), examples(unseen))
 
 

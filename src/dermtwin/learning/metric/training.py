@@ -184,7 +184,7 @@ def _material(  # noqa: PLR0913 - all that it is made of
         learnt_from = learnt_from.beside(others)
     unseen = None if validation is None else load(validation, spec)
     if unseen is not None:
-        learnt_from.refuse_unseen(unseen)
+        learnt_from.refuse_shared(unseen)
     images = load(dataset, spec)
     if len(set(images.lesions)) == 1:
         raise DatasetError(
